@@ -1,0 +1,1 @@
+"""Progressive answers from local language models, in a notebook."""

@@ -1,0 +1,81 @@
+"""What a stage asks of an engine, and what it gets: the Protocol that every engine keeps.
+
+A stream ends with a chunk whose `end` is set. A stream that ends without it, that cannot be read,
+or that fails raises one of `mirador_magic.errors`; engines translate foreign errors at their edge.
+Closing the stream (`aclose`, or cancelling the task that reads it) ends the generation at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from mirador_magic.events import StreamEnd
+from mirador_magic.stages import ModelOptions
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message of a chat."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """One stage's request: the model, the chat so far and how to run it."""
+
+    model: str
+    messages: Sequence[Message]
+    options: ModelOptions
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """What was received: a piece of the answer, or of the model's thinking. The last has `end`."""
+
+    text: str = ""
+    thinking: str = ""
+    end: StreamEnd | None = None
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A model that the engine can run. `size` is in bytes of weights, 0 where unknown."""
+
+    name: str
+    size: int = 0
+
+
+class Engine(Protocol):
+    """Runs models. One engine belongs to one event loop; two streams at once are allowed."""
+
+    @property
+    def name(self) -> str:
+        """'ollama', 'embedded' or 'scripted'."""
+
+    @property
+    def label(self) -> str:
+        """For people: name and version once known, such as 'Ollama 0.34.1'."""
+
+    async def probe(self) -> None:
+        """Find out whether the engine answers; raises EngineUnavailable if not."""
+
+    async def models(self) -> list[ModelInfo]:
+        """The models that can be asked without a download."""
+
+    async def resident(self) -> list[ModelInfo]:
+        """The models that are in memory now; `size` in bytes of memory."""
+
+    async def load(self, model: str, options: ModelOptions) -> None:
+        """Bring a model into memory. Cancelling it may abort the load."""
+
+    def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+        """Generate an answer, chunk by chunk."""
+
+    async def aclose(self) -> None:
+        """Release everything: connections, processes, files. A closed engine may be used again."""

@@ -1,0 +1,130 @@
+"""What happened in a run: frozen, in the past tense, each with its time.
+
+`at` is in seconds of the run's clock (time.perf_counter unless another is given). The order is
+
+    RunStarted (StageStarted (StageSubstituted | ThinkingReceived | ChunkReceived)*
+                (StageFinished | StageFailed | StageStopped))* RunFinished
+
+and a RunFinished always comes, whatever ends the run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mirador_magic.errors import MiradorError
+from mirador_magic.stages import ModelStage
+
+Outcome = Literal["answered", "stopped", "interrupted", "failed"]
+
+
+@dataclass(frozen=True)
+class StreamEnd:
+    """How a stream ended, as the engine counts it: tokens, and seconds; None where it cannot say.
+
+    `reason` is "stop" (the model was done) or "length" (num_predict or the context ran out).
+    `prompt_cut` is true where the engine dropped part of the prompt to fit its context.
+    """
+
+    reason: Literal["stop", "length"]
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    load_s: float | None = None
+    prefill_s: float | None = None
+    decode_s: float | None = None
+    prompt_cut: bool = False
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """The stages are chosen and the first is about to be asked."""
+
+    at: float
+    query: str
+    stages: tuple[ModelStage, ...]
+    engine: str
+
+
+@dataclass(frozen=True)
+class StageStarted:
+    """The stage's request is on its way to the engine."""
+
+    at: float
+    stage: str
+
+
+@dataclass(frozen=True)
+class StageSubstituted:
+    """The stage's model is not installed; this one runs in its place. `cure` installs the right one."""
+
+    at: float
+    stage: str
+    model: str
+    cure: str
+
+
+@dataclass(frozen=True)
+class ThinkingReceived:
+    """The model thinks, apart from its answer."""
+
+    at: float
+    stage: str
+    text: str
+
+
+@dataclass(frozen=True)
+class ChunkReceived:
+    """A piece of the stage's answer came; never empty."""
+
+    at: float
+    stage: str
+    text: str
+
+
+@dataclass(frozen=True)
+class StageFinished:
+    """The stage's stream came to its own end."""
+
+    at: float
+    stage: str
+    end: StreamEnd
+
+
+@dataclass(frozen=True)
+class StageFailed:
+    """The stage's stream failed or fell silent. What it wrote before is kept."""
+
+    at: float
+    stage: str
+    error: MiradorError
+
+
+@dataclass(frozen=True)
+class StageStopped:
+    """A stop or an interrupt ended the stage. What it wrote before is kept."""
+
+    at: float
+    stage: str
+
+
+@dataclass(frozen=True)
+class RunFinished:
+    """The run is over. `error` is the first cause where every stage failed."""
+
+    at: float
+    outcome: Outcome
+    error: MiradorError | None = None
+
+
+Event = (
+    RunStarted
+    | StageStarted
+    | StageSubstituted
+    | ThinkingReceived
+    | ChunkReceived
+    | StageFinished
+    | StageFailed
+    | StageStopped
+    | RunFinished
+)

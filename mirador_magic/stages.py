@@ -1,0 +1,106 @@
+"""A stage: one model's turn at the question, and the three that stand ready."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from mirador_magic.errors import UsageError
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """How a model is run. The names are Ollama's; None leaves the engine's own default.
+
+    `num_predict` and `num_ctx` are in tokens. `num_ctx` is explicit, since an engine's default can
+    be large enough to push the other stages' models out of memory, and changing it reloads a model.
+    """
+
+    temperature: float | None = None
+    top_p: float | None = None
+    num_predict: int | None = None
+    num_ctx: int = 4096
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class ModelStage:
+    """One stage of a run.
+
+    `confidence` is declared, between 0 and 1: what one may expect of this stage before anything is
+    measured. `timeout` is in seconds of the engine's silence, not of the reader's time.
+    """
+
+    name: str
+    model: str
+    confidence: float
+    timeout: float
+    system_prompt: str
+    options: ModelOptions = field(default_factory=ModelOptions)
+
+    def __post_init__(self) -> None:
+        if not self.name or not self.name.isidentifier():
+            raise UsageError(f"stage name {self.name!r} is not a plain word", "use letters and _")
+        if not self.model:
+            raise UsageError(f"stage {self.name} has no model", "give it one: model='gemma2:9b'")
+        if not 0 <= self.confidence <= 1:
+            raise UsageError(f"stage {self.name}: confidence {self.confidence} is not in 0..1")
+        if not self.timeout > 0:
+            raise UsageError(f"stage {self.name}: timeout {self.timeout} s is not above 0")
+
+
+DEFAULT_STAGES: tuple[ModelStage, ...] = (
+    ModelStage(
+        name="quick_response",
+        model="speed_optimizer_phi:latest",
+        confidence=0.60,
+        timeout=10.0,
+        system_prompt="Answer at once, in one to three plain sentences. The reader is waiting.",
+        options=ModelOptions(temperature=0.1, top_p=0.9, num_predict=150),
+    ),
+    ModelStage(
+        name="deep_analysis",
+        model="gemma2:9b",
+        confidence=0.85,
+        timeout=20.0,
+        system_prompt=(
+            "Answer with care: reasons, conditions, what is easily overlooked. Where an earlier "
+            "draft is quoted, correct it where it is wrong and go deeper; do not repeat it."
+        ),
+        options=ModelOptions(temperature=0.7, top_p=0.95, num_predict=300),
+    ),
+    ModelStage(
+        name="synthesis",
+        model="matthew_context_provider_v5_complete:latest",
+        confidence=0.95,
+        timeout=30.0,
+        system_prompt=(
+            "Write the one final answer. Where earlier drafts are quoted, weigh them, keep what "
+            "holds, settle what differs, and end with what to do next."
+        ),
+        options=ModelOptions(temperature=0.8, top_p=0.95, num_predict=500),
+    ),
+)
+
+
+def choose(stages: Sequence[ModelStage], names: Iterable[str]) -> tuple[ModelStage, ...]:
+    """The stages of these names, in the order of the names. Raises UsageError for an unknown one."""
+    known = {stage.name: stage for stage in stages}
+    chosen = []
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"there is no stage {name!r}; there are: {', '.join(known)}", nearest(name, known)
+            )
+        chosen.append(known[name])
+    if not chosen:
+        raise UsageError("no stage is left to run", f"choose from: {', '.join(known)}")
+    return tuple(chosen)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """'did you mean …?' for the known word closest to this one, or nothing."""
+    import difflib
+
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {close[0]}?" if close else ""
