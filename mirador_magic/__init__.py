@@ -1,1 +1,51 @@
-"""Progressive answers from local language models, in a notebook."""
+"""Progressive answers from local language models, in a notebook.
+
+    %load_ext mirador_magic
+
+brings `%%mirador` into a notebook; the names below are for Python.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mirador_magic.engines.scripted import Script, ScriptedEngine
+from mirador_magic.errors import MiradorError
+from mirador_magic.orchestrator import StreamingOrchestrator, Token
+from mirador_magic.session import Handle, add_stage
+from mirador_magic.stages import DEFAULT_STAGES, ModelOptions, ModelStage
+from mirador_magic.views.answer import Answer, StageAnswer
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DEFAULT_STAGES",
+    "Answer",
+    "Handle",
+    "MiradorError",
+    "ModelOptions",
+    "ModelStage",
+    "Script",
+    "ScriptedEngine",
+    "StageAnswer",
+    "StreamingOrchestrator",
+    "Token",
+    "add_stage",
+]
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """`%load_ext mirador_magic`."""
+    from mirador_magic import magics
+
+    magics.load(shell)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """`%unload_ext mirador_magic`."""
+    from mirador_magic import magics
+
+    magics.unload(shell)

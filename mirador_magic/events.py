@@ -2,7 +2,7 @@
 
 `at` is in seconds of the run's clock (time.perf_counter unless another is given). The order is
 
-    RunStarted (StageStarted (StageSubstituted | ThinkingReceived | ChunkReceived)*
+    RunStarted EngineChosen? (StageStarted (StageSubstituted | ThinkingReceived | ChunkReceived)*
                 (StageFinished | StageFailed | StageStopped))* RunFinished
 
 and a RunFinished always comes, whatever ends the run.
@@ -38,12 +38,19 @@ class StreamEnd:
 
 @dataclass(frozen=True)
 class RunStarted:
-    """The stages are chosen and the first is about to be asked."""
+    """The question and the stages it goes through are known."""
 
     at: float
     query: str
     stages: tuple[ModelStage, ...]
-    engine: str
+
+
+@dataclass(frozen=True)
+class EngineChosen:
+    """This engine answers; `label` is its name for people, such as 'Ollama 0.34.1'."""
+
+    at: float
+    label: str
 
 
 @dataclass(frozen=True)
@@ -119,6 +126,7 @@ class RunFinished:
 
 Event = (
     RunStarted
+    | EngineChosen
     | StageStarted
     | StageSubstituted
     | ThinkingReceived

@@ -82,6 +82,19 @@ DEFAULT_STAGES: tuple[ModelStage, ...] = (
     ),
 )
 
+# No registry has these two: each is a public model by another name, the stage brings its options.
+_MADE_OF = {
+    "speed_optimizer_phi:latest": "phi3:mini",
+    "matthew_context_provider_v5_complete:latest": "gemma2:9b",
+}
+
+
+def install_command(model: str) -> str:
+    """The command that installs a model in Ollama."""
+    base = _MADE_OF.get(model)
+    name = model.removesuffix(":latest")
+    return f"ollama pull {base} && ollama cp {base} {name}" if base else f"ollama pull {model}"
+
 
 def choose(stages: Sequence[ModelStage], names: Iterable[str]) -> tuple[ModelStage, ...]:
     """The stages of these names, in the order of the names. Raises UsageError for an unknown one."""
@@ -92,6 +105,8 @@ def choose(stages: Sequence[ModelStage], names: Iterable[str]) -> tuple[ModelSta
             raise UsageError(
                 f"there is no stage {name!r}; there are: {', '.join(known)}", nearest(name, known)
             )
+        if known[name] in chosen:
+            raise UsageError(f"stage {name} is named twice", "name each stage once")
         chosen.append(known[name])
     if not chosen:
         raise UsageError("no stage is left to run", f"choose from: {', '.join(known)}")

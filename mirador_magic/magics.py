@@ -1,0 +1,293 @@
+"""`%%mirador` and `%mirador`: read the line, start the run, show it, bind the answer.
+
+`mirador_magic.notebook_loop` tells how a cell comes to be awaited, `mirador_magic.line` how a line
+is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import os
+import sys
+from typing import Protocol
+
+from IPython.core.displaypub import CapturingDisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
+from IPython.display import display
+
+from mirador_magic import line as lines
+from mirador_magic import session as sessions
+from mirador_magic.errors import MiradorError, RunInterrupted, UsageError
+from mirador_magic.events import Event, RunFinished
+from mirador_magic.line import Line
+from mirador_magic.notebook_loop import (
+    CellRewriter,
+    complete,
+    ipykernel_version,
+    keep_question_marks,
+    kernel_of,
+)
+from mirador_magic.session import Handle, Request, Session
+from mirador_magic.stages import ModelOptions, ModelStage
+from mirador_magic.views.answer import Answer
+from mirador_magic.views.final import Final
+from mirador_magic.views.static import bundle
+from mirador_magic.views.terminal import TerminalView
+
+
+class View(Protocol):
+    """What shows a run."""
+
+    def show(self) -> None: ...
+    def __call__(self, event: Event) -> None: ...
+
+
+@magics_class
+class MiradorMagics(Magics):
+    """The magic of one shell."""
+
+    shell: InteractiveShell
+
+    def __init__(self, shell: InteractiveShell, session: Session) -> None:
+        super().__init__(shell)
+        self.session = session
+        self.last: Answer | None = None
+        self.just_shown: object = None
+        self.warming: asyncio.Task[None] | None = None
+
+    @no_var_expand
+    @line_cell_magic
+    def mirador(self, line: str = "", cell: str | None = None) -> object:
+        """Ask local language models: a quick answer first, deeper ones while you read.
+
+        %%mirador [options] [NAME <<]           the cell's text is the question
+        %mirador [ask] [options] [NAME <<] …    so is the rest of the line
+        %mirador                                the engine, the stages and their models
+        %mirador last                           show the last answer again
+        %mirador stage NAME --model MODEL …     make a stage of your own, for --stages
+
+        options
+          --stages a,b      the stages to run, in this order; all three by default
+          --model MODEL     run every stage on this model; a path to a .gguf file runs it embedded
+          --engine ENGINE   auto (Ollama where it answers, else embedded), ollama, embedded, scripted
+          --bg              go on in the background; the value is a handle to await, stop and read
+          --traditional     show nothing before the end, as the old way did (also --v2)
+          NAME <<           bind the answer to this name, besides mirador_answer
+
+        options of a stage
+          --model MODEL  --confidence 0..1  --timeout SECONDS  --system 'PROMPT'
+          --temperature NUMBER  --top-p NUMBER  --num-predict TOKENS  --num-ctx TOKENS
+
+        To stop, press the panel's Stop or interrupt the kernel: what was written is kept.
+        """
+        return self._value(complete(self._do(line, cell, awaited=False)))
+
+    async def awaited(self, line: str, cell: str | None = None) -> object:
+        """The same, as the coroutine that a cell is rewritten to await."""
+        return self._value(await self._do(line, cell, awaited=True))
+
+    async def _do(self, line: str, cell: str | None, *, awaited: bool) -> Handle | None:
+        read = lines.read(line, verbs=cell is None)
+        if cell is not None or read.verb == "ask" and (read.text or read.options):
+            return await self._ask(read, cell or "", awaited=awaited)
+        if read.verb == "last":
+            self._show_last()
+        elif read.verb == "stage":
+            self.session.add_stage(_stage(read))
+        else:
+            print(await self._status())
+        return None
+
+    async def _ask(self, read: Line, cell: str, *, awaited: bool) -> Handle:
+        """Start the run and see it to its end, or leave it to the background."""
+        background = "--bg" in read.options
+        if background and kernel_of(self.shell) is None:
+            raise UsageError(
+                "--bg needs a notebook: a terminal's loop rests between cells", "omit it"
+            )
+        handle = self.session.start(_request(read, cell))
+        view = self._view(handle, read, clickable=awaited or background)
+        handle.watch(view)
+        handle.watch(lambda event: self._bind(event, handle, read.name if not background else None))
+        try:
+            await asyncio.sleep(0)  # the run's first step: its stages are known
+            view.show()
+            if background:
+                self._put(read.name, handle)
+            else:
+                await handle.wait()
+        except asyncio.CancelledError:
+            await handle.interrupt()
+        except BaseException:
+            await handle.interrupt()
+            raise
+        return handle
+
+    def _value(self, handle: Handle | None) -> object:
+        """The cell's value: the answer of a run that is over. Raises what ended it badly."""
+        if handle is None:
+            return None
+        value = handle.answer if handle.done else handle
+        self.just_shown = value
+        if isinstance(value, Answer) and value.outcome == "interrupted":
+            raise RunInterrupted("what was written is kept → %mirador last, or mirador_answer")
+        if handle.error:
+            raise handle.error
+        return value
+
+    def _view(self, handle: Handle, read: Line, *, clickable: bool) -> View:
+        """What shows this run here."""
+
+        def answer() -> Answer:
+            return handle.answer
+
+        buffered = "--traditional" in read.options or "--v2" in read.options
+        if kernel_of(self.shell) is None:
+            coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+            return TerminalView(answer, sys.stdout, coloured=coloured, buffered=buffered)
+        if _is_nbval() or isinstance(self.shell.display_pub, CapturingDisplayPublisher):
+            return Final(answer)
+        from mirador_magic.views.panel import Panel  # imports ipywidgets: not before a run needs it
+
+        live = clickable and ("--bg" in read.options or ipykernel_version() >= (7,))
+        return Panel(answer, handle.stop if live else None, buffered=buffered)
+
+    def _bind(self, event: Event, handle: Handle, name: str | None) -> None:
+        if isinstance(event, RunFinished):
+            self.last = handle.answer
+            self._put("mirador_answer", self.last)
+            self._put(name, self.last)
+
+    def _put(self, name: str | None, value: object) -> None:
+        if name:
+            self.shell.user_ns[name] = value
+
+    def _show_last(self) -> None:
+        if self.last is None:
+            raise UsageError("there is no answer yet", "ask something: %mirador your question")
+        display(bundle(self.last), raw=True)
+
+    async def _status(self) -> str:
+        """The engine, its models and the stages, as text."""
+        stages = self.session.stages.values()
+        try:
+            engine = await self.session.engine()
+            models = {model.name for model in await engine.models()}
+            resident = {model.name for model in await engine.resident()}
+        except MiradorError as error:
+            rows = [f"  {stage.name}  {stage.model}" for stage in stages]
+            return "\n".join([str(error), "stages:", *rows])
+        rows = []
+        for stage in stages:
+            state = "in memory" if stage.model in resident else "installed"
+            state = state if stage.model in models else "not installed"
+            rows.append(f"  {stage.name}  {stage.model}  {state}")
+        names = ", ".join(sorted(models)) or "none"
+        return "\n".join([f"engine: {engine.label}", f"models: {names}", "stages:", *rows])
+
+
+def _request(read: Line, cell: str) -> Request:
+    stages = read.options.get("--stages")
+    return Request(
+        question="\n".join(filter(None, (read.text, cell.strip()))),
+        stages=tuple(filter(None, stages.split(","))) if stages is not None else None,
+        model=read.options.get("--model"),
+        engine=read.options.get("--engine", "auto"),
+    )
+
+
+def _stage(read: Line) -> ModelStage:
+    given = read.options
+    if "--model" not in given:
+        raise UsageError(
+            f"stage {read.text} has no model", f"%mirador stage {read.text} --model NAME"
+        )
+    options = ModelOptions(
+        temperature=_number(given, "--temperature"),
+        top_p=_number(given, "--top-p"),
+        num_predict=_whole(given, "--num-predict"),
+        num_ctx=_whole(given, "--num-ctx") or ModelOptions.num_ctx,
+    )
+    confidence, timeout = _number(given, "--confidence"), _number(given, "--timeout")
+    return ModelStage(
+        name=read.text,
+        model=given["--model"],
+        confidence=0.5 if confidence is None else confidence,
+        timeout=30.0 if timeout is None else timeout,
+        system_prompt=given.get("--system", ""),
+        options=options,
+    )
+
+
+def _number(given: lines.Options, option: str) -> float | None:
+    try:
+        return float(given[option]) if option in given else None
+    except ValueError:
+        raise UsageError(f"{option} {given[option]!r} is not a number", f"{option} 0.5") from None
+
+
+def _whole(given: lines.Options, option: str) -> int | None:
+    number = _number(given, option)
+    if number is not None and (number < 1 or number != int(number)):
+        raise UsageError(f"{option} {given[option]} is not a count of tokens", f"{option} 256")
+    return None if number is None else int(number)
+
+
+def _is_ours(transformer: object) -> bool:
+    return transformer is keep_question_marks or isinstance(transformer, CellRewriter)
+
+
+def _is_nbval() -> bool:
+    return ".ipynb::" in os.environ.get("PYTEST_CURRENT_TEST", "")
+
+
+def _prepare(magics: MiradorMagics) -> asyncio.Task[None] | None:
+    """Bring in the background what the first cell will need; None where no loop runs."""
+
+    async def bring() -> None:
+        await asyncio.to_thread(importlib.import_module, "mirador_magic.views.panel")
+        await magics.session.warm()
+
+    with contextlib.suppress(RuntimeError):
+        return asyncio.get_running_loop().create_task(bring(), name="mirador warm-up")
+    return None
+
+
+def load(shell: InteractiveShell) -> None:
+    """Bring the magic into this shell. Loading it again starts it anew."""
+    unload(shell)
+    magics = MiradorMagics(shell, sessions.current())
+    shell.register_magics(magics)
+
+    def show(value: object) -> None:
+        # The cell's own value was shown while it ran; anything else is shown as asked.
+        if magics.just_shown is value:
+            magics.just_shown = None
+        elif isinstance(value, Answer):
+            display(bundle(value), raw=True)
+        else:
+            print(repr(value))
+
+    assert shell.display_formatter is not None
+    for kind in (Answer, Handle):
+        shell.display_formatter.ipython_display_formatter.for_type(kind, show)
+    shell.input_transformers_cleanup.append(keep_question_marks)
+    if kernel_of(shell) is not None:
+        shell.input_transformers_post.append(CellRewriter(shell))
+        magics.warming = _prepare(magics)
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Take the magic out of this shell again, and end its warm-up."""
+    for transformers in (shell.input_transformers_cleanup, shell.input_transformers_post):
+        transformers[:] = [each for each in transformers if not _is_ours(each)]
+    magics = shell.magics_manager.registry.pop("MiradorMagics", None)
+    if magics is None:
+        return
+    for kind in ("line", "cell"):
+        shell.magics_manager.magics[kind].pop("mirador", None)
+    if magics.warming:
+        magics.warming.cancel()

@@ -1,0 +1,186 @@
+"""The composition root: from a request to a run on an engine, and the handle to it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import functools
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mirador_magic import provision
+from mirador_magic.engines.base import Engine
+from mirador_magic.engines.embedded import EmbeddedEngine
+from mirador_magic.engines.ollama import OllamaEngine
+from mirador_magic.engines.scripted import ScriptedEngine
+from mirador_magic.errors import EngineUnavailable, MiradorError, UsageError
+from mirador_magic.events import Event, StageFailed
+from mirador_magic.orchestrator import Run, Watchers
+from mirador_magic.stages import DEFAULT_STAGES, ModelStage, choose, nearest
+from mirador_magic.views.answer import Answer
+from mirador_magic.views.run_state import RunState
+
+ENGINES = ("auto", "ollama", "embedded", "scripted")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked, and how. `model` runs every stage; `stages` names them in order, None is all."""
+
+    question: str
+    stages: tuple[str, ...] | None = None
+    model: str | None = None
+    engine: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not self.question.strip():
+            raise UsageError("there is no question", "write it below %%mirador, or after %mirador")
+        if self.engine not in ENGINES:
+            raise UsageError(
+                f"there is no engine {self.engine!r}; there are: {', '.join(ENGINES)}",
+                nearest(self.engine, ENGINES),
+            )
+
+
+class Handle:
+    """A run that goes on: await it for its Answer, stop it, read its answer so far.
+
+    Awaiting raises the first cause where every stage failed. A cancel of whoever awaits it does not
+    reach the run; `stop` and `interrupt` do, and keep what was written.
+    """
+
+    def __init__(self, run: Run, state: RunState, watchers: Watchers) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._run = run
+        self._state = state
+        self._task = self._loop.create_task(run.execute(), name="mirador run")
+        # Read the error once, so that a run that nobody awaits raises no complaint of asyncio's.
+        self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        self.watch = watchers.add
+
+    def __await__(self) -> Generator[Any, None, Answer]:
+        yield from asyncio.shield(self._task).__await__()
+        return self.answer
+
+    @property
+    def answer(self) -> Answer:
+        """The answer as it stands now."""
+        return self._state.answer()
+
+    @property
+    def done(self) -> bool:
+        """Whether the run is over."""
+        return self._task.done()
+
+    @property
+    def error(self) -> BaseException | None:
+        """Why the run failed, None where it did not."""
+        ended = self._task.done() and not self._task.cancelled()
+        return self._task.exception() if ended else None
+
+    def stop(self) -> None:
+        """End the run well, from any thread."""
+        self._loop.call_soon_threadsafe(self._run.stop)
+
+    async def wait(self) -> None:
+        """Until the run is over, however it ends."""
+        await asyncio.wait({self._task})
+
+    async def interrupt(self, patience: float = 1.0) -> None:
+        """Cancel the run and wait for its clean-up, `patience` seconds at most."""
+        self._task.cancel()
+        await asyncio.wait({self._task}, timeout=patience)
+
+    def __repr__(self) -> str:
+        answer = self.answer
+        return f"<mirador run, {answer.outcome or 'going on'}: {answer.question[:40]!r}>"
+
+
+class Session:
+    """The engines and stages of one notebook; starts runs."""
+
+    def __init__(self, stages: Sequence[ModelStage] = DEFAULT_STAGES) -> None:
+        self.stages: dict[str, ModelStage] = {stage.name: stage for stage in stages}
+        self.route = tuple(self.stages)
+        self._engines: dict[str, Engine] = {
+            "ollama": OllamaEngine(),
+            "embedded": EmbeddedEngine(),
+            "scripted": ScriptedEngine(),
+        }
+        self._answering: dict[str, Engine] = {}
+
+    def add_stage(self, stage: ModelStage) -> None:
+        """Make a stage known by its name, for `--stages`; a known name is replaced."""
+        self.stages[stage.name] = stage
+
+    def start(self, request: Request) -> Handle:
+        """Start a run on the running loop; it takes its first step when the caller next awaits."""
+        stages = choose(list(self.stages.values()), request.stages or self.route)
+        if request.model:
+            stages = tuple(dataclasses.replace(stage, model=request.model) for stage in stages)
+        state = RunState()
+        watchers = Watchers([state, self._watch])
+        run = Run(
+            request.question,
+            stages,
+            lambda: self.engine(request.engine, request.model),
+            watchers,
+            substitute=provision.substitute,
+        )
+        return Handle(run, state, watchers)
+
+    async def engine(self, name: str = "auto", model: str | None = None) -> Engine:
+        """The engine of this name, known to answer; it is asked once, until it fails to answer."""
+        if name == "auto" and model and model.endswith(".gguf"):
+            name = "embedded"
+        if name not in self._answering:
+            self._answering[name] = await (self._auto() if name == "auto" else self._probed(name))
+        return self._answering[name]
+
+    async def warm(self) -> None:
+        """Make the first token fast: choose the engine and load the first stage's model."""
+        stage = self.stages[self.route[0]]
+        try:
+            engine = await self.engine()
+            await engine.load(stage.model, stage.options)
+        except MiradorError:
+            return  # the first question will tell it, with its cure
+
+    async def aclose(self) -> None:
+        """Release what the engines hold."""
+        for engine in self._engines.values():
+            await engine.aclose()
+
+    async def _probed(self, name: str) -> Engine:
+        engine = self._engines[name]
+        await engine.probe()
+        return engine
+
+    async def _auto(self) -> Engine:
+        """Ollama where it answers, else the embedded engine where it has a model."""
+        try:
+            return await self._probed("ollama")
+        except EngineUnavailable as without:
+            embedded = self._engines["embedded"]
+            if not await embedded.models():
+                raise EngineUnavailable(
+                    f"{without.what}, and the embedded engine has no model",
+                    f"{without.cure}, or give a GGUF file: %%mirador --model path/to/model.gguf",
+                ) from without
+            return await self._probed("embedded")
+
+    def _watch(self, event: Event) -> None:
+        if isinstance(event, StageFailed) and isinstance(event.error, EngineUnavailable):
+            self._answering.clear()
+
+
+@functools.cache
+def current() -> Session:
+    """The session of this process, which the magics and the module's functions share."""
+    return Session()
+
+
+def add_stage(stage: ModelStage) -> None:
+    """Make a stage of your own known to `%%mirador --stages`; a known name is replaced."""
+    current().add_stage(stage)

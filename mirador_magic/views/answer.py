@@ -1,0 +1,73 @@
+"""An answer: what each stage wrote, how long it took and how it ended. A frozen, plain value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mirador_magic.events import Outcome
+
+Status = Literal["waiting", "asked", "thinking", "writing", "done", "stopped", "failed", "skipped"]
+
+LIVE: frozenset[Status] = frozenset({"asked", "thinking", "writing"})
+
+
+@dataclass(frozen=True)
+class StageAnswer:
+    """One stage's part. Times are in seconds, `tokens` as the engine counts them.
+
+    `confidence` is the stage's declared one (0..1). `first_token` and `seconds` count from the
+    stage's own start; `rate` is tokens per second of writing; None where there is nothing to count.
+    `notes` are for people: what was substituted, cut or kept.
+    """
+
+    name: str
+    model: str
+    confidence: float
+    status: Status = "waiting"
+    text: str = ""
+    first_token: float | None = None
+    seconds: float | None = None
+    tokens: int | None = None
+    rate: float | None = None
+    error: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a question. `outcome` is None while the run goes on.
+
+    `first_token` and `total` are in seconds from the run's start.
+    """
+
+    question: str
+    engine: str
+    stages: tuple[StageAnswer, ...]
+    outcome: Outcome | None = None
+    first_token: float | None = None
+    total: float = 0.0
+
+    @property
+    def text(self) -> str:
+        """The last stage's text that came to its end; else the last that was begun; else ''."""
+        written = [stage for stage in self.stages if stage.text]
+        done = [stage for stage in written if stage.status == "done"]
+        return (done or written or [_NOTHING])[-1].text
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __getitem__(self, stage: str) -> StageAnswer:
+        for each in self.stages:
+            if each.name == stage:
+                return each
+        raise KeyError(stage)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        from mirador_magic.views.static import bundle
+
+        return bundle(self)
+
+
+_NOTHING = StageAnswer("", "", 0.0)

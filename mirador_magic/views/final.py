@@ -1,0 +1,28 @@
+"""The answer shown once, at the end: where no display can be changed after it was made.
+
+nbval ignores updates of a display, and %%capture keeps each update as one more output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from IPython.display import display
+
+from mirador_magic.events import Event, RunFinished
+from mirador_magic.views.answer import Answer
+from mirador_magic.views.static import bundle
+
+
+class Final:
+    """A watcher that displays the static twin when the run ends."""
+
+    def __init__(self, answer: Callable[[], Answer]) -> None:
+        self._answer = answer
+
+    def show(self) -> None:
+        """There is nothing to show before the end."""
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, RunFinished):
+            display(bundle(self._answer()), raw=True)

@@ -1,0 +1,119 @@
+"""The live panel: one ipywidgets output area a stage, and a Stop button, while the run goes on.
+
+Drawn from the run's state ten times a second; a stage's first words are painted at once. At the end
+the display is replaced by the static twin and every widget is closed, so that the saved notebook
+needs no kernel. State that has not changed is not sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import ipywidgets
+from IPython.display import display
+from ipywidgets.widgets.widget_string import HTMLStyle
+
+from mirador_magic.events import ChunkReceived, Event, RunFinished
+from mirador_magic.views import words
+from mirador_magic.views.answer import Answer
+from mirador_magic.views.static import bundle, header_html, stage_html
+
+FRAME = 0.1  # seconds between two paints
+
+_STYLE = """<style>
+.mirador {overflow: hidden}
+.mirador .widget-html, .mirador .widget-html-content {margin: 0; line-height: 1.45; width: 100%}
+.mirador-caret {animation: mirador-blink 1s steps(2) infinite}
+@keyframes mirador-blink {50% {opacity: 0}}
+@media (prefers-reduced-motion: reduce) {.mirador-caret {display: none}}
+</style>"""
+_CARET = '<span class="mirador-caret">▌</span>'
+_NO_BUTTON = "to stop, interrupt the kernel"
+
+
+class Panel:
+    """A watcher of one run. `show` it in the cell, once the run's stages are known.
+
+    `answer` gives the run as it stands; `stop` ends it (None where a click cannot arrive in time);
+    a `buffered` panel shows no stage before the end.
+    """
+
+    def __init__(
+        self, answer: Callable[[], Answer], stop: Callable[[], None] | None, *, buffered: bool
+    ) -> None:
+        self._answer = answer
+        self._stop = stop
+        self._buffered = buffered
+        self._seen: set[str] = set()
+        self._widgets: list[ipywidgets.Widget] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def show(self) -> None:
+        """Display the panel in the current cell and keep it drawn until the run ends."""
+        answer = self._answer()
+        self._layout = ipywidgets.Layout(width="100%", margin="0", overflow="hidden")
+        self._style = HTMLStyle()
+        self._header = self._html(_STYLE)
+        shown = () if self._buffered else answer.stages
+        self._stages = {stage.name: self._html("") for stage in shown}
+        top = [self._header] if self._stop is None else [self._header, self._button(self._stop)]
+        row = ipywidgets.HBox(top, layout=ipywidgets.Layout(justify_content="space-between"))
+        box = ipywidgets.VBox([row, *self._stages.values()], layout=self._layout)
+        box.add_class("mirador")
+        self._widgets = [*self._stages.values(), *top, row, box, row.layout, self._layout]
+        self._widgets.append(self._style)
+        self._loop = asyncio.get_running_loop()
+        self._paint(answer)
+        self._display = display(box, display_id=True)
+        if answer.outcome is None:
+            self._timer = self._loop.call_later(FRAME, self._tick)
+        else:
+            self._replace(answer)
+
+    def __call__(self, event: Event) -> None:
+        """Paint what cannot wait for the next frame."""
+        if not self._widgets:
+            return
+        if isinstance(event, RunFinished):
+            self._replace(self._answer())
+        elif not isinstance(event, ChunkReceived):
+            self._paint(self._answer())
+        elif event.stage not in self._seen:
+            self._seen.add(event.stage)
+            self._paint(self._answer())
+
+    def _html(self, value: str) -> ipywidgets.HTML:
+        return ipywidgets.HTML(value, layout=self._layout, style=self._style)
+
+    def _button(self, stop: Callable[[], None]) -> ipywidgets.Button:
+        button = ipywidgets.Button(
+            description="■ Stop",
+            tooltip="End the run and keep what was written",
+            layout=ipywidgets.Layout(width="auto", flex="0 0 auto"),
+        )
+        button.on_click(lambda _: stop())
+        self._widgets += [button.layout, button.style]
+        return button
+
+    def _tick(self) -> None:
+        self._timer = self._loop.call_later(FRAME, self._tick)
+        self._paint(self._answer())
+
+    def _paint(self, answer: Answer) -> None:
+        line = words.header(answer)
+        if self._stop is None:
+            line = f"{line} · {_NO_BUTTON}"
+        self._header.value = _STYLE + header_html(line)
+        for name, widget in self._stages.items():
+            stage = answer[name]
+            widget.value = stage_html(stage, _CARET if words.is_live(stage) else "")
+
+    def _replace(self, answer: Answer) -> None:
+        """Put the static twin in the panel's place and leave no widget behind."""
+        if self._timer:
+            self._timer.cancel()
+        self._display.update(bundle(answer), raw=True)
+        for widget in self._widgets:
+            widget.close()
+        self._widgets = []

@@ -1,0 +1,164 @@
+"""The state of a run, folded from its events; no widget in sight.
+
+Replaying a stored list of events gives the same state as the live run had.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from mirador_magic.events import (
+    ChunkReceived,
+    EngineChosen,
+    Event,
+    Outcome,
+    RunFinished,
+    RunStarted,
+    StageFailed,
+    StageFinished,
+    StageStarted,
+    StageStopped,
+    StageSubstituted,
+    ThinkingReceived,
+)
+from mirador_magic.stages import ModelStage
+from mirador_magic.views.answer import Answer, StageAnswer, Status
+
+
+class StageState:
+    """One stage while it goes on; `answer` is its frozen picture."""
+
+    def __init__(self, stage: ModelStage) -> None:
+        self.stage = stage
+        self.model = stage.model
+        self.status: Status = "waiting"
+        self.parts: list[str] = []
+        self.started: float | None = None
+        self.first: float | None = None
+        self.ended: float | None = None
+        self.tokens: int | None = None
+        self.decode_s: float | None = None
+        self.error: str | None = None
+        self.notes: list[str] = []
+
+    def answer(self, now: float) -> StageAnswer:
+        """The stage as it stands at `now`, in seconds of the run's clock."""
+        began = self.started
+        until = now if self.ended is None else self.ended
+        return StageAnswer(
+            name=self.stage.name,
+            model=self.model,
+            confidence=self.stage.confidence,
+            status=self.status,
+            text="".join(self.parts),
+            first_token=None if began is None or self.first is None else self.first - began,
+            seconds=None if began is None else until - began,
+            tokens=self.tokens,
+            rate=self._rate(),
+            error=self.error,
+            notes=tuple(self.notes),
+        )
+
+    def wrote(self, event: ChunkReceived) -> None:
+        self.status = "writing"
+        self.parts.append(event.text)
+        if self.first is None:
+            self.first = event.at
+
+    def substituted(self, event: StageSubstituted) -> None:
+        self.notes.append(f"{self.model} is not installed, so {event.model} answers → {event.cure}")
+        self.model = event.model
+
+    def finished(self, event: StageFinished) -> None:
+        self.status, self.ended = "done", event.at
+        self.tokens, self.decode_s = event.end.output_tokens, event.end.decode_s
+        if event.end.reason == "length":
+            self.notes.append("cut off at its length limit (num_predict, or the context is full)")
+        if event.end.prompt_cut:
+            self.notes.append(
+                f"the prompt was longer than the context of {self.stage.options.num_ctx} tokens: "
+                "the engine dropped part of it → shorten it, or raise num_ctx"
+            )
+
+    def failed(self, event: StageFailed) -> None:
+        self.status, self.ended, self.error = "failed", event.at, str(event.error)
+        if self.parts:
+            self.notes.append(self._kept())
+
+    def stopped(self, event: StageStopped) -> None:
+        self.status, self.ended = "stopped", event.at
+        self.notes.append(f"■ stopped: {self._kept()}")
+
+    def _rate(self) -> float | None:
+        """tokens / seconds of decoding, by the engine's own figures."""
+        return self.tokens / self.decode_s if self.tokens and self.decode_s else None
+
+    def _kept(self) -> str:
+        """How much stands, in words for the note of a stage that did not end by itself."""
+        words = len("".join(self.parts).split())
+        return f"{words} word{'' if words == 1 else 's'} kept"
+
+
+class RunState:
+    """All of a run. Call it with each event; `answer()` is its frozen picture at any time."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self.question = ""
+        self.engine = ""
+        self.stages: dict[str, StageState] = {}
+        self.started: float | None = None
+        self.first: float | None = None
+        self.ended: float | None = None
+        self.outcome: Outcome | None = None
+
+    def __call__(self, event: Event) -> None:
+        self.apply(event)
+
+    def answer(self) -> Answer:
+        """The run as it stands now."""
+        began = self.started
+        now = self._clock() if self.ended is None else self.ended
+        return Answer(
+            question=self.question,
+            engine=self.engine,
+            stages=tuple(state.answer(now) for state in self.stages.values()),
+            outcome=self.outcome,
+            first_token=None if began is None or self.first is None else self.first - began,
+            total=0.0 if began is None else now - began,
+        )
+
+    def apply(self, event: Event) -> None:
+        """Fold one event into the state. The most frequent kind is looked at first."""
+        match event:
+            case ChunkReceived():
+                self.stages[event.stage].wrote(event)
+                if self.first is None:
+                    self.first = event.at
+            case ThinkingReceived():
+                self.stages[event.stage].status = "thinking"
+            case StageStarted():
+                state = self.stages[event.stage]
+                state.status, state.started = "asked", event.at
+            case StageSubstituted():
+                self.stages[event.stage].substituted(event)
+            case StageFinished():
+                self.stages[event.stage].finished(event)
+            case StageFailed():
+                self.stages[event.stage].failed(event)
+            case StageStopped():
+                self.stages[event.stage].stopped(event)
+            case RunStarted():
+                self.question, self.started = event.query, event.at
+                self.stages = {stage.name: StageState(stage) for stage in event.stages}
+            case EngineChosen():
+                self.engine = event.label
+            case RunFinished():
+                self._finished(event)
+
+    def _finished(self, event: RunFinished) -> None:
+        self.outcome, self.ended = event.outcome, event.at
+        for state in self.stages.values():
+            if state.status == "waiting":
+                state.status = "skipped"

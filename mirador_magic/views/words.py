@@ -1,0 +1,71 @@
+"""The lines that every view says: in the panel, in the saved answer and in a terminal."""
+
+from __future__ import annotations
+
+import re
+
+from mirador_magic.confidence import band
+from mirador_magic.views.answer import LIVE, Answer, StageAnswer
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x84\x86-\x9f]")
+
+_STATES = {"waiting": "waiting", "asked": "asked", "thinking": "thinking", "writing": "writing"}
+_ENDS = {"failed": "failed", "stopped": "stopped", "skipped": "not run"}
+
+
+def clean(text: str) -> str:
+    """A model's text without the control characters that could steer a terminal or a page."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\x85", "\n")
+    return _CONTROLS.sub("", text)
+
+
+def seconds(value: float) -> str:
+    """A time for people: two digits under a second, one above."""
+    return f"{value:.2f} s" if value < 1 else f"{value:.1f} s"
+
+
+def header(answer: Answer, kind: str = "") -> str:
+    """The first line: the route, the engine, the first token and the total."""
+    parts = ["mirador"]
+    parts += [kind] if kind else []
+    parts += [" → ".join(stage.name for stage in answer.stages)]
+    parts += [clean(answer.engine)] if answer.engine else []
+    if answer.first_token is not None:
+        parts.append(f"first token {seconds(answer.first_token)}")
+    if answer.outcome in (None, "answered"):
+        parts.append(f"total {seconds(answer.total)}" if answer.outcome else seconds(answer.total))
+    else:
+        parts.append(f"{answer.outcome} after {seconds(answer.total)}")
+    return " · ".join(parts)
+
+
+def stage_line(stage: StageAnswer) -> str:
+    """What stands beside a stage's name: its model, its state, its time and pace."""
+    parts = [clean(stage.model)]
+    if word := (_STATES | _ENDS).get(stage.status):
+        parts.append(word)
+    if stage.seconds is not None:
+        parts.append(seconds(stage.seconds))
+    if stage.rate is not None:
+        parts.append(f"{stage.rate:.0f} tok/s")
+    return " · ".join(parts)
+
+
+def trust(stage: StageAnswer) -> str:
+    """The confidence with its word and how it was had; nothing for a stage that did not answer."""
+    if stage.status in ("failed", "skipped"):
+        return ""
+    percent = round(stage.confidence * 100)
+    if stage.status == "waiting":
+        return f"○ {percent} % declared"
+    return f"○ {percent} % {band(stage.confidence).word} declared"
+
+
+def notes(stage: StageAnswer) -> list[str]:
+    """The small lines at a stage's foot: its error and what there is to say."""
+    return [clean(line) for line in ((stage.error,) if stage.error else ()) + stage.notes]
+
+
+def is_live(stage: StageAnswer) -> bool:
+    """Whether the stage is at work now."""
+    return stage.status in LIVE

@@ -1,0 +1,132 @@
+"""A real kernel, spoken to as a front end does: messages in, messages out."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import KernelManager
+
+Message = dict[str, Any]
+
+
+@dataclass
+class Cell:
+    """What a cell did: its reply, and every message on iopub that belongs to it."""
+
+    reply: Message
+    messages: list[Message] = field(default_factory=list)
+
+    @property
+    def status(self) -> str:
+        return str(self.reply["content"]["status"])
+
+    def of(self, kind: str) -> list[Message]:
+        """The contents of the messages of one type, in order."""
+        return [each["content"] for each in self.messages if each["msg_type"] == kind]
+
+    @property
+    def stdout(self) -> str:
+        return "".join(content["text"] for content in self.of("stream"))
+
+    @property
+    def error(self) -> str:
+        """The traceback as it is shown; '' where the cell ended well."""
+        return "\n".join("\n".join(content["traceback"]) for content in self.of("error"))
+
+    @property
+    def shown(self) -> list[Mapping[str, str]]:
+        """The displays as they stand at the end, updates applied, in order."""
+        displays: dict[object, Mapping[str, str]] = {}
+        for number, message in enumerate(self.messages):
+            content = message["content"]
+            if message["msg_type"] in ("display_data", "update_display_data", "execute_result"):
+                key = content.get("transient", {}).get("display_id", number)
+                displays[key] = content["data"]
+        return list(displays.values())
+
+
+class Kernel:
+    """A running kernel and its client."""
+
+    def __init__(self, manager: KernelManager, client: BlockingKernelClient) -> None:
+        self.manager = manager
+        self.client = client
+        self._early: list[Message] = []
+
+    def send(self, code: str) -> str:
+        """Queue a cell; its message id."""
+        return self.client.execute(code)
+
+    def run(self, code: str, timeout: float = 60) -> Cell:
+        """Run a cell to its end."""
+        return self.finish(self.send(code), timeout)
+
+    def finish(self, msg_id: str, timeout: float = 60) -> Cell:
+        """Everything of a queued cell, until its reply is there and the kernel is idle after it."""
+        cell = Cell(reply={})
+        for message in self.watch(msg_id, timeout):
+            cell.messages.append(message)
+        cell.reply = self._reply(msg_id, timeout)
+        return cell
+
+    def watch(self, msg_id: str, timeout: float = 60) -> Iterator[Message]:
+        """The cell's messages on iopub as they come, until the kernel is idle after it."""
+        deadline = time.monotonic() + timeout
+        while True:
+            message = self._next(msg_id, deadline - time.monotonic())
+            yield message
+            if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
+                return
+
+    def value(self, expression: str) -> str:
+        """The repr of an expression in the kernel."""
+        msg_id = self.client.execute("", user_expressions={"x": expression}, store_history=False)
+        cell = self.finish(msg_id)
+        found = cell.reply["content"]["user_expressions"]["x"]
+        return str(found["data"]["text/plain"] if found["status"] == "ok" else found["evalue"])
+
+    def _next(self, msg_id: str, timeout: float) -> Message:
+        for place, early in enumerate(self._early):
+            if early["parent_header"].get("msg_id") == msg_id:
+                return self._early.pop(place)
+        deadline = time.monotonic() + timeout
+        while True:
+            message = self.client.get_iopub_msg(timeout=max(0.0, deadline - time.monotonic()))
+            if message["parent_header"].get("msg_id") == msg_id:
+                return message
+            self._early.append(message)
+
+    def _reply(self, msg_id: str, timeout: float) -> Message:
+        while True:
+            reply = self.client.get_shell_msg(timeout=timeout)
+            if reply["parent_header"].get("msg_id") == msg_id:
+                return reply
+
+
+@contextmanager
+def kernel(env: Mapping[str, str] | None = None, first: str = "") -> Iterator[Kernel]:
+    """A kernel of this environment with these variables beside the usual ones; `first` is run in it."""
+    manager = KernelManager(kernel_name="python3")
+    manager.start_kernel(env={**os.environ, **(env or {})})
+    client = manager.client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=60)
+        running = Kernel(manager, client)
+        if first:
+            cell = running.run(first)
+            assert cell.status == "ok", cell.error
+        yield running
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+        manager.cleanup_resources()
+
+
+__all__ = ["Cell", "Kernel", "kernel"]
