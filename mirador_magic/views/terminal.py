@@ -47,7 +47,7 @@ class TerminalView:
         match event:
             case StageStarted():
                 stage = self._answer()[event.stage]
-                self._write(f"{self._bar(stage)} {stage.name} · {words.clean(stage.model)}\n")
+                self._write(f"{self._bar(stage)} {stage.name} · {words.one_line(stage.model)}\n")
             case ChunkReceived():
                 self._write(words.clean(event.text))
             case StageFinished() | StageFailed() | StageStopped():

@@ -9,14 +9,24 @@ from mirador_magic.views.answer import LIVE, Answer, StageAnswer
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x84\x86-\x9f]")
 
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
+
 _STATES = {"waiting": "waiting", "asked": "asked", "thinking": "thinking", "writing": "writing"}
 _ENDS = {"failed": "failed", "stopped": "stopped", "skipped": "not run"}
 
 
 def clean(text: str) -> str:
-    """A model's text without the control characters that could steer a terminal or a page."""
+    """A model's text without the control characters that could steer a terminal or a page.
+
+    Halves of surrogate pairs, which no page can be made of, become the replacement character.
+    """
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\x85", "\n")
-    return _CONTROLS.sub("", text)
+    return _SURROGATES.sub("\ufffd", _CONTROLS.sub("", text))
+
+
+def one_line(text: str) -> str:
+    """The same on a single line, for names and notes."""
+    return " ".join(clean(text).split())
 
 
 def seconds(value: float) -> str:
@@ -29,7 +39,7 @@ def header(answer: Answer, kind: str = "") -> str:
     parts = ["mirador"]
     parts += [kind] if kind else []
     parts += [" → ".join(stage.name for stage in answer.stages)]
-    parts += [clean(answer.engine)] if answer.engine else []
+    parts += [one_line(answer.engine)] if answer.engine else []
     if answer.first_token is not None:
         parts.append(f"first token {seconds(answer.first_token)}")
     if answer.outcome in (None, "answered"):
@@ -41,7 +51,7 @@ def header(answer: Answer, kind: str = "") -> str:
 
 def stage_line(stage: StageAnswer) -> str:
     """What stands beside a stage's name: its model, its state, its time and pace."""
-    parts = [clean(stage.model)]
+    parts = [one_line(stage.model)]
     if word := (_STATES | _ENDS).get(stage.status):
         parts.append(word)
     if stage.seconds is not None:
@@ -63,7 +73,7 @@ def trust(stage: StageAnswer) -> str:
 
 def notes(stage: StageAnswer) -> list[str]:
     """The small lines at a stage's foot: its error and what there is to say."""
-    return [clean(line) for line in ((stage.error,) if stage.error else ()) + stage.notes]
+    return [one_line(line) for line in ((stage.error,) if stage.error else ()) + stage.notes]
 
 
 def is_live(stage: StageAnswer) -> bool:

@@ -1,0 +1,95 @@
+"""How the magic's line is read."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mirador_magic import line as lines
+from mirador_magic.errors import UsageError
+from mirador_magic.line import ASK, Line, read
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", Line("ask", "")),
+        ("What's up?", Line("ask", "What's up?")),
+        ('Is "x - y" -1?', Line("ask", 'Is "x - y" -1?')),
+        ("ask last year's sales?", Line("ask", "last year's sales?")),
+        ("last", Line("last", "")),
+        ("status", Line("status", "")),
+        ("lasting effects?", Line("ask", "lasting effects?")),
+        (
+            "--stages a,b --bg Why --not?",
+            Line("ask", "Why --not?", options={"--stages": "a,b", "--bg": ""}),
+        ),
+        (
+            "ask --model=m:7b -- what",
+            Line("ask", "-- what", options={"--model": "m:7b"}),
+        ),
+        ("reply << why?", Line("ask", "why?", "reply")),
+        ("--v2 reply<< --engine auto", Line("ask", "", "reply", {"--v2": "", "--engine": "auto"})),
+        ("--model 'a b.gguf' x", Line("ask", "x", options={"--model": "a b.gguf"})),
+        (
+            'stage critic --model m --system "Find the flaw." --temperature .5',
+            Line(
+                "stage",
+                "critic",
+                options={"--model": "m", "--system": "Find the flaw.", "--temperature": ".5"},
+            ),
+        ),
+    ],
+)
+def test_reads(text: str, expected: Line) -> None:
+    assert read(text) == expected
+
+
+def test_in_a_cell_the_first_word_is_never_a_verb() -> None:
+    assert read("last", verbs=False) == Line("ask", "last")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("--stges a", "did you mean --stages?"),
+        ("--model", "--model has no value → write --model MODEL"),
+        ("--model --bg x", "--model has no value"),
+        ("last week's sales", "to ask it: %mirador ask last week's sales"),
+        ("stage", "the stage has no name"),
+        ("stage critic --modl x", "did you mean --model?"),
+        ("stage critic --system Find the flaw", "put a value with spaces in quotes"),
+        ("last --bg", "there is no option --bg here; it takes none"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line_with_its_cure(text: str, said: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        read(text)
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@given(st.text())
+def test_any_line_is_read_or_refused_in_one_line(text: str) -> None:
+    try:
+        assert read(text).verb in lines.VERBS
+    except UsageError as error:
+        assert "\n" not in str(error)
+
+
+_WORDS = st.from_regex(r"[a-z0-9:._]{1,9}", fullmatch=True).filter(lambda w: w not in lines.VERBS)
+
+
+@given(
+    st.dictionaries(st.sampled_from(sorted(ASK)), _WORDS),
+    st.none() | st.from_regex(r"[a-z]{1,5}", fullmatch=True),
+    st.lists(_WORDS, min_size=1, max_size=4).map(" ".join),
+)
+def test_what_is_written_is_what_is_read(
+    options: dict[str, str], name: str | None, question: str
+) -> None:
+    given_ = {option: value if ASK[option] else "" for option, value in options.items()}
+    head = [f"{option} {value}".strip() for option, value in given_.items()]
+    head += [f"{name} <<"] if name else []
+    assert read(" ".join([*head, question])) == Line("ask", question, name, given_)
