@@ -1,14 +1,34 @@
 # The doors of the checkout. `make venv` is the set-up of all the others.
 PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
+BIN := .venv/bin
 
-.PHONY: venv
-venv: $(VENV)/.ready
+.PHONY: demo test lab venv lint clean
 
-$(VENV)/.ready: pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Mirador needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.11")'
-	$(PYTHON) -m venv $(VENV)
+demo: venv  ## run the quick-start notebook on the engine that is there, print the answer
+	$(BIN)/python -m notebooks.demo
+
+test: venv lint  ## every check and every test; what needs Ollama or Chromium skips without them
+	$(BIN)/python -m pytest
+
+lab: venv  ## open the notebooks in JupyterLab
+	MIRADOR_MODELS="$${MIRADOR_MODELS:-$(CURDIR)/build/demo/models}" $(BIN)/jupyter lab notebooks
+
+lint: venv
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+venv: .venv/.ready
+
+# ipykernel 6 lies beside, not in, the environment: the kernel tests put it on a kernel's path.
+.venv/.ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Mirador needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --editable . --group dev
+	$(BIN)/python -m pip install --quiet --upgrade --no-deps --target .venv/ipykernel6 'ipykernel==6.*'
 	touch $@
+
+clean:
+	rm -rf .venv build dist

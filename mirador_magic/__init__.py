@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.errors import MiradorError
 from mirador_magic.orchestrator import StreamingOrchestrator, Token
-from mirador_magic.session import Handle, add_stage
+from mirador_magic.session import Handle, add_stage, use_engine
 from mirador_magic.stages import DEFAULT_STAGES, ModelOptions, ModelStage
 from mirador_magic.views.answer import Answer, StageAnswer
 
@@ -34,6 +34,7 @@ __all__ = [
     "StreamingOrchestrator",
     "Token",
     "add_stage",
+    "use_engine",
 ]
 
 

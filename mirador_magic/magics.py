@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import importlib
 import os
 import sys
@@ -89,7 +90,7 @@ class MiradorMagics(Magics):
         """The same, as the coroutine that a cell is rewritten to await."""
         return self._value(await self._do(line, cell, awaited=True))
 
-    async def _do(self, line: str, cell: str | None, *, awaited: bool) -> Handle | None:
+    async def _do(self, line: str, cell: str | None, *, awaited: bool) -> Handle | Answer | None:
         read = lines.read(line, verbs=cell is None)
         if cell is not None or read.verb == "ask" and (read.text or read.options):
             return await self._ask(read, cell or "", awaited=awaited)
@@ -101,8 +102,12 @@ class MiradorMagics(Magics):
             print(await self._status())
         return None
 
-    async def _ask(self, read: Line, cell: str, *, awaited: bool) -> Handle:
-        """Start the run and see it to its end, or leave it to the background."""
+    async def _ask(self, read: Line, cell: str, *, awaited: bool) -> Handle | Answer:
+        """Start the run and see it to its end, or leave it to the background.
+
+        An interrupt is not raised here: as a KeyboardInterrupt it would leave a task, and so the
+        loop, on the spot. The answer says it, and `_value` raises it.
+        """
         background = "--bg" in read.options
         if background and kernel_of(self.shell) is None:
             raise UsageError(
@@ -117,25 +122,22 @@ class MiradorMagics(Magics):
             view.show()
             if background:
                 self._put(read.name, handle)
-            else:
-                await handle.wait()
+                return handle
+            await handle.wait()
         except asyncio.CancelledError:
             await handle.interrupt()
         except BaseException:
             await handle.interrupt()
             raise
-        return handle
+        if handle.error:
+            raise handle.error
+        return handle.answer
 
-    def _value(self, handle: Handle | None) -> object:
-        """The cell's value: the answer of a run that is over. Raises what ended it badly."""
-        if handle is None:
-            return None
-        value = handle.answer if handle.done else handle
+    def _value(self, value: Handle | Answer | None) -> Handle | Answer | None:
+        """The cell's value. Raises the interrupt that ended the run."""
         self.just_shown = value
         if isinstance(value, Answer) and value.outcome == "interrupted":
             raise RunInterrupted("what was written is kept → %mirador last, or mirador_answer")
-        if handle.error:
-            raise handle.error
         return value
 
     def _view(self, handle: Handle, read: Line, *, clickable: bool) -> View:
@@ -191,12 +193,13 @@ class MiradorMagics(Magics):
 
 def _request(read: Line, cell: str) -> Request:
     stages = read.options.get("--stages")
-    return Request(
+    request = Request(
         question="\n".join(filter(None, (read.text, cell.strip()))),
         stages=tuple(filter(None, stages.split(","))) if stages is not None else None,
         model=read.options.get("--model"),
-        engine=read.options.get("--engine", "auto"),
     )
+    engine = read.options.get("--engine")
+    return dataclasses.replace(request, engine=engine) if engine else request
 
 
 def _stage(read: Line) -> ModelStage:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
+import os
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mirador_magic import provision
@@ -24,6 +25,18 @@ from mirador_magic.views.run_state import RunState
 ENGINES = ("auto", "ollama", "embedded", "scripted")
 
 
+def default_engine() -> str:
+    """The engine where a request names none: MIRADOR_ENGINE, else auto."""
+    return os.environ.get("MIRADOR_ENGINE") or "auto"
+
+
+def _check_engine(name: str) -> None:
+    if name not in ENGINES:
+        raise UsageError(
+            f"there is no engine {name!r}; there are: {', '.join(ENGINES)}", nearest(name, ENGINES)
+        )
+
+
 @dataclass(frozen=True)
 class Request:
     """What is asked, and how. `model` runs every stage; `stages` names them in order, None is all."""
@@ -31,16 +44,12 @@ class Request:
     question: str
     stages: tuple[str, ...] | None = None
     model: str | None = None
-    engine: str = "auto"
+    engine: str = field(default_factory=default_engine)
 
     def __post_init__(self) -> None:
         if not self.question.strip():
             raise UsageError("there is no question", "write it below %%mirador, or after %mirador")
-        if self.engine not in ENGINES:
-            raise UsageError(
-                f"there is no engine {self.engine!r}; there are: {', '.join(ENGINES)}",
-                nearest(self.engine, ENGINES),
-            )
+        _check_engine(self.engine)
 
 
 class Handle:
@@ -114,6 +123,11 @@ class Session:
         """Make a stage known by its name, for `--stages`; a known name is replaced."""
         self.stages[stage.name] = stage
 
+    def use(self, engine: Engine) -> None:
+        """Put this engine in the place of the one of its name, for the runs that start from now on."""
+        self._engines[engine.name] = engine
+        self._answering.clear()
+
     def start(self, request: Request) -> Handle:
         """Start a run on the running loop; it takes its first step when the caller next awaits."""
         stages = choose(list(self.stages.values()), request.stages or self.route)
@@ -130,8 +144,10 @@ class Session:
         )
         return Handle(run, state, watchers)
 
-    async def engine(self, name: str = "auto", model: str | None = None) -> Engine:
+    async def engine(self, name: str | None = None, model: str | None = None) -> Engine:
         """The engine of this name, known to answer; it is asked once, until it fails to answer."""
+        name = name or default_engine()
+        _check_engine(name)
         if name == "auto" and model and model.endswith(".gguf"):
             name = "embedded"
         if name not in self._answering:
@@ -179,6 +195,11 @@ class Session:
 def current() -> Session:
     """The session of this process, which the magics and the module's functions share."""
     return Session()
+
+
+def use_engine(engine: Engine) -> None:
+    """Run on this engine where its name is asked for: Ollama at another host, a script of yours."""
+    current().use(engine)
 
 
 def add_stage(stage: ModelStage) -> None:

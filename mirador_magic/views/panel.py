@@ -61,8 +61,8 @@ class Panel:
         row = ipywidgets.HBox(top, layout=ipywidgets.Layout(justify_content="space-between"))
         box = ipywidgets.VBox([row, *self._stages.values()], layout=self._layout)
         box.add_class("mirador")
-        self._widgets = [*self._stages.values(), *top, row, box, row.layout, self._layout]
-        self._widgets.append(self._style)
+        self._widgets += [*self._stages.values(), *top, row, box]
+        self._widgets += [row.layout, self._layout, self._style]
         self._loop = asyncio.get_running_loop()
         self._paint(answer)
         self._display = display(box, display_id=True)

@@ -1,0 +1,59 @@
+"""The real servers and browsers that tests share, started once, when the first test asks."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.ollama_server import OllamaServer
+from tests.support.real import chromium_binary, ollama_binary
+from tests.support.recited import install, write_models
+
+NEW, OLD = "0.34.1", "0.24.0"  # inference in a llama-server; the last one with inference inside
+
+
+@pytest.fixture(scope="session")
+def reciting_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The GGUF file of every model in `tests.support.recited`, by the model's name."""
+    return write_models(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session")
+def ollama(
+    tmp_path_factory: pytest.TempPathFactory, reciting_models: dict[str, Path]
+) -> Iterator[OllamaServer]:
+    """A running Ollama that has all models of `tests.support.recited`."""
+    with OllamaServer(ollama_binary(NEW), tmp_path_factory.mktemp("ollama")) as server:
+        install(server, reciting_models)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def ollama_024(
+    tmp_path_factory: pytest.TempPathFactory, reciting_models: dict[str, Path]
+) -> Iterator[OllamaServer]:
+    """The same, of the last Ollama with inference inside; for the engines' contract alone."""
+    with OllamaServer(ollama_binary(OLD), tmp_path_factory.mktemp("ollama-024")) as server:
+        install(server, reciting_models)
+        yield server
+
+
+@pytest.fixture(params=[pytest.param("ollama", id=NEW), pytest.param("ollama_024", id=OLD)])
+def each_ollama(request: pytest.FixtureRequest) -> OllamaServer:
+    """Both servers, one after the other."""
+    server: OllamaServer = request.getfixturevalue(request.param)
+    return server
+
+
+@pytest.fixture
+def mortal_ollama(tmp_path: Path, reciting_models: dict[str, Path]) -> Iterator[OllamaServer]:
+    """An Ollama of the test's own, to be killed, restarted or filled with models."""
+    with OllamaServer(ollama_binary(NEW), tmp_path) as server:
+        install(server, reciting_models)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Path:
+    """The browser's executable."""
+    return chromium_binary()

@@ -1,0 +1,59 @@
+"""What each model of the test servers answers, to whatever it is asked."""
+
+from pathlib import Path
+
+from tests.support.ollama_server import OllamaServer
+from tests.support.reciting_gguf import LONG_WINDED, TINY, Shape, write
+
+QUICK = "speed_optimizer_phi:latest"
+DEEP = "gemma2:9b"
+SYNTHESIS = "matthew_context_provider_v5_complete:latest"
+
+NEL = "nel:latest"
+"""Its answer contains U+0085, on which the official client's own stream breaks."""
+
+UNSURE = "unsure:latest"
+"""It gives each of its tokens a probability of `UNSURE_PROBABILITY`."""
+UNSURE_PROBABILITY = 0.92
+
+SLOW = "slow:latest"
+"""It repeats its text until it is stopped, at a reader's pace."""
+
+RECITED: dict[str, str] = {
+    QUICK: "The sky is blue because air scatters blue light more than it scatters red light.",
+    DEEP: (
+        "Sunlight holds every colour, and **air molecules scatter the short waves** far more:\n\n"
+        "- blue, 450 nm: strongly\n- red, 700 nm: hardly at all\n\n"
+        "That is `Rayleigh scattering`, and it is why sunsets are red."
+    ),
+    SYNTHESIS: (
+        "Scattering grows with 1/λ⁴, so blue & violet reach you from <b>everywhere</b> in the sky. "
+        "Violet loses: the sun sends less of it, and our eyes hardly see it — the sky looks blue."
+    ),
+    NEL: "This line ends here,\u0085and after the next-line character comes the rest of it.",
+    UNSURE: "It may rain tomorrow, or perhaps it will not; I would take an umbrella.",
+    SLOW: "The tide comes in and the tide goes out, while nobody but gulls counts any wave. ",
+}
+
+_SHAPES: dict[str, Shape] = {SLOW: LONG_WINDED}
+_PROBABILITIES = {UNSURE: UNSURE_PROBABILITY}
+
+
+def write_models(folder: Path) -> dict[str, Path]:
+    """The GGUF file of every model that recites, by the model's name."""
+    return {
+        name: write(
+            folder / f"{name.partition(':')[0]}.gguf",
+            script,
+            shape=_SHAPES.get(name, TINY),
+            loop=name == SLOW,
+            probability=_PROBABILITIES.get(name, 1.0),
+        )
+        for name, script in RECITED.items()
+    }
+
+
+def install(server: OllamaServer, models: dict[str, Path]) -> None:
+    """Creates the models; one thread each, since a second one only waits for so little work."""
+    for name, gguf in models.items():
+        server.create(name, gguf, num_thread=1)

@@ -1,0 +1,319 @@
+"""The magic in real kernels: every way a cell can meet the loop, on ipykernel 7 and 6.
+
+A scripted engine plays the models here, so that a run can be held where a test needs it; the
+engines have their own tests, and test_end_to_end puts all of it together.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.kernels import Cell, Kernel, kernel
+
+OLD_KERNEL = Path(sys.prefix) / "ipykernel6"
+NO_OLLAMA = {"OLLAMA_HOST": "127.0.0.1:9", "MIRADOR_MODELS": "/nonexistent"}
+
+SETUP = """
+%load_ext mirador_magic
+import asyncio, gc
+import ipywidgets
+from mirador_magic import Script, ScriptedEngine, use_engine, DEFAULT_STAGES
+quick, deep, synthesis = (stage.model for stage in DEFAULT_STAGES)
+engine = ScriptedEngine({
+    quick: Script("a quick draft", pace=0.02),
+    deep: Script("a deep look", pace=0.15),
+    synthesis: Script("the last word", pace=0.02),
+    "long": Script("word " * 500, pace=0.05),
+})
+use_engine(engine)
+import os; os.environ["MIRADOR_ENGINE"] = "scripted"
+"""
+
+
+@pytest.fixture(params=["ipykernel 7", "ipykernel 6"], scope="module")
+def any_kernel(request: pytest.FixtureRequest) -> Iterator[Kernel]:
+    """One kernel of each kind, for the tests that leave it as it was."""
+    env = NO_OLLAMA | ({"PYTHONPATH": str(OLD_KERNEL)} if request.param == "ipykernel 6" else {})
+    with kernel(env, SETUP) as running:
+        version = running.value("__import__('ipykernel').__version__")
+        assert version.startswith(f"'{request.param[-1]}."), version
+        yield running
+
+
+@pytest.fixture
+def new_kernel() -> Iterator[Kernel]:
+    with kernel(NO_OLLAMA, SETUP) as running:
+        yield running
+
+
+def answered(cell: Cell) -> None:
+    """The cell shows one static answer of three stages, and no widget."""
+    assert cell.status == "ok", cell.error
+    shown = [data for data in cell.shown if data]
+    assert len(shown) == 1
+    assert set(shown[0]) == {"text/html", "text/markdown", "text/plain"}
+    for text in ("a quick draft", "a deep look", "the last word"):
+        assert text in shown[0]["text/plain"]
+
+
+WAYS = {
+    "awaited": "%%mirador\nwhy?",
+    "with options": "%%mirador --stages quick_response,deep_analysis,synthesis\nwhy?",
+    "a line": "%mirador why?",
+    "an assigned line": "x = %mirador why is that?",
+    "a line after code": "y = 1\n%mirador ask why not",
+    "a line in a block": "if True:\n    %mirador why so",
+    "under %%time": "%%time\n%%mirador\nwhy?",
+    "autoawait off": "%%mirador\nwhy?",
+    "called": "get_ipython().run_cell_magic('mirador', '', 'why?')",
+    "called in a function": "def f():\n    return get_ipython().run_line_magic('mirador', 'why')\na = f()",
+    "run_cell": "r = get_ipython().run_cell('%mirador why', store_history=False)",
+    "buffered": "%%mirador --traditional\nwhy?",
+    "the old name of buffered": "%%mirador --v2\nwhy?",
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_answers_and_the_queued_cell_runs(any_kernel: Kernel, way: str) -> None:
+    any_kernel.run("%autoawait " + ("off" if way == "autoawait off" else "on"))
+    first = any_kernel.send(WAYS[way])
+    second = any_kernel.send("print('second')")
+    answered(any_kernel.finish(first))
+    assert any_kernel.finish(second).stdout.strip() == "second"
+    assert any_kernel.value("mirador_answer.text") == "'the last word'"
+    any_kernel.run("%autoawait on")
+
+
+def test_under_capture_the_answer_is_captured_once(any_kernel: Kernel) -> None:
+    first = any_kernel.send("%%capture seen\n%%mirador\nwhy?")
+    second = any_kernel.send("print('second')")
+    cell = any_kernel.finish(first)
+    assert cell.status == "ok", cell.error
+    assert not cell.shown
+    assert any_kernel.finish(second).stdout.strip() == "second"
+    answered(any_kernel.run("seen.show()"))
+
+
+def test_the_value_is_the_answer_and_is_shown_once(any_kernel: Kernel) -> None:
+    answered(any_kernel.run("%%mirador reply <<\nwhy?"))
+    for name in ("_", "reply", "mirador_answer", "Out[max(Out)]"):
+        found = any_kernel.value(f"{name}.text, {name}.outcome, {name}['synthesis'].status")
+        assert found == "('the last word', 'answered', 'done')", name
+    answered(any_kernel.run("reply"))
+    answered(any_kernel.run("%mirador last"))
+
+
+def test_a_running_cell_paints_each_stage(any_kernel: Kernel) -> None:
+    cell = any_kernel.run("%%mirador --stages deep_analysis\nwhy?")
+    painted = [
+        content["data"]["state"]["value"]
+        for content in cell.of("comm_msg")
+        if "value" in content["data"].get("state", {})
+    ]
+    assert any("a deep" in value and "a deep look" not in value for value in painted)
+
+
+PATCHED = "import nest_asyncio; nest_asyncio.apply()"
+
+
+@pytest.mark.parametrize("path", ["", str(OLD_KERNEL)], ids=["ipykernel 7", "ipykernel 6"])
+def test_a_loop_that_the_user_patched_with_nest_asyncio_loses_no_cell(path: str) -> None:
+    with kernel(NO_OLLAMA | {"PYTHONPATH": path}, SETUP) as running:
+        running.run(PATCHED)
+        for way in ("awaited", "under %%time", "called"):
+            cells = [running.send(WAYS[way]), *(running.send(f"print({n})") for n in range(3))]
+            answered(running.finish(cells[0]))
+            said = [running.finish(cell).stdout.strip() for cell in cells[1:]]
+            assert said == ["0", "1", "2"], way
+        nested = "import asyncio\nasyncio.get_event_loop().run_until_complete(asyncio.sleep(0, 7))"
+        assert (
+            running.run(nested).shown[0]["text/plain"] == "7"
+        )  # the user's own nesting still works
+
+
+@pytest.mark.parametrize("path", ["", str(OLD_KERNEL)], ids=["ipykernel 7", "ipykernel 6"])
+def test_without_nest_asyncio2_it_still_answers_and_loses_no_cell(path: str) -> None:
+    with kernel(NO_OLLAMA | {"PYTHONPATH": path}, SETUP) as running:
+        running.run("import sys; sys.modules['nest_asyncio2'] = None")
+        cells = [running.send(WAYS["called"]), running.send("print('second')")]
+        answered(running.finish(cells[0]))
+        assert running.finish(cells[1]).stdout.strip() == "second"
+
+
+def start(
+    running: Kernel, code: str, until: str = "word word"
+) -> tuple[str, list[dict[str, object]]]:
+    """Send a cell and wait until its panel shows some text."""
+    msg_id = running.send(code)
+    seen: list[dict[str, object]] = []
+    for message in running.watch(msg_id):
+        seen.append(message)
+        if until in str(message["content"]):
+            return msg_id, seen
+    raise AssertionError(f"the cell ended before it showed {until!r}")
+
+
+LONG = {
+    "awaited": "%%mirador --model long --stages quick_response\nwhy?",
+    "nested": "%%time\n%%mirador --model long --stages quick_response\nwhy?",
+}
+
+
+@pytest.mark.parametrize("way", LONG)
+def test_an_interrupt_keeps_the_text_ends_the_stream_and_stops_run_all(
+    any_kernel: Kernel, way: str
+) -> None:
+    any_kernel.run("engine.closed_early.clear()")
+    msg_id, _ = start(any_kernel, LONG[way])
+    queued = any_kernel.send("print('must not run')")
+    sent = time.monotonic()
+    any_kernel.manager.interrupt_kernel()
+    cell = any_kernel.finish(msg_id)
+    assert time.monotonic() - sent < 5
+    if way == "awaited":  # %%time itself swallows the interrupt, as it does with any code
+        assert cell.status == "error"
+        assert (
+            cell.error
+            == "RunInterrupted: what was written is kept → %mirador last, or mirador_answer"
+        )
+        assert any_kernel.finish(queued).reply["content"]["status"] == "aborted"
+    else:
+        any_kernel.finish(queued)
+    found = any_kernel.value("mirador_answer.outcome, mirador_answer.text.startswith('word word')")
+    assert found == "('interrupted', True)"
+    assert any_kernel.value("engine.closed_early") == "['long']"
+    assert any_kernel.run("1 + 1").shown[0]["text/plain"] == "2"
+
+
+def test_a_click_on_stop_ends_an_awaited_cell_well(new_kernel: Kernel) -> None:
+    msg_id, seen = start(new_kernel, LONG["awaited"])
+    button = next(
+        message["content"]["comm_id"]  # type: ignore[index]
+        for message in seen
+        if message["msg_type"] == "comm_open" and "ButtonModel" in str(message["content"])
+    )
+    data = {"method": "custom", "content": {"event": "click"}}
+    click = new_kernel.client.session.msg("comm_msg", {"comm_id": button, "data": data})
+    new_kernel.client.shell_channel.send(click)
+    cell = new_kernel.finish(msg_id)
+    assert cell.status == "ok", cell.error
+    assert "■ stopped:" in cell.shown[0]["text/plain"]
+    assert new_kernel.value("mirador_answer.outcome") == "'stopped'"
+    assert new_kernel.value("engine.closed_early") == "['long']"
+
+
+def test_ipykernel_6_has_no_button_in_an_awaited_cell_and_says_what_to_do(
+    any_kernel: Kernel,
+) -> None:
+    cell = any_kernel.run("%%mirador\nwhy?")
+    old = any_kernel.value("__import__('ipykernel').__version__").startswith("'6")
+    assert ("ButtonModel" in str(cell.of("comm_open"))) is not old
+    assert ("to stop, interrupt the kernel" in str(cell.of("comm_msg"))) is old
+
+
+def test_a_background_run_leaves_the_cell_at_once_and_can_be_awaited_stopped_and_read(
+    any_kernel: Kernel,
+) -> None:
+    any_kernel.run("engine.closed_early.clear()")
+    cell = any_kernel.run("%%mirador job << --bg --model long --stages quick_response\nwhy?")
+    assert cell.status == "ok", cell.error
+    assert any_kernel.value("job.done, job.answer.outcome") == "(False, None)"
+    any_kernel.run("while not job.answer.text: await asyncio.sleep(0.01)")
+    answered(any_kernel.run("%%mirador\nmeanwhile?"))  # another run at the same time
+    assert any_kernel.value("job.done") == "False"
+    stopped = any_kernel.run("job.stop()\nprint((await job).outcome)")
+    assert stopped.stdout.strip() == "stopped"
+    assert (
+        any_kernel.value("mirador_answer.outcome, engine.closed_early") == "('stopped', ['long'])"
+    )
+    whole = any_kernel.run("%%mirador job << --bg\nagain?")
+    assert whole.status == "ok"
+    assert any_kernel.run("print((await job).text)").stdout.strip() == "the last word"
+
+
+def test_a_background_run_that_fails_says_so_when_it_is_awaited(any_kernel: Kernel) -> None:
+    assert any_kernel.run("%%mirador job << --bg --model nothere\nwhy?").status == "ok"
+    cell = any_kernel.run("await job")
+    assert cell.error.startswith("ModelMissing: the scripted engine has no script for 'nothere'")
+    assert "\n" not in cell.error
+
+
+def test_nothing_is_left_behind(any_kernel: Kernel) -> None:
+    any_kernel.run("%%mirador\nwarm up")
+    count = "len([t for t in asyncio.all_tasks() if 'mirador' in repr(t)]), "
+    count += "len(ipywidgets.widgets.widget._instances)"
+    before = any_kernel.value(count)
+    for way in ("awaited", "under %%time", "a line", "buffered"):
+        any_kernel.run(WAYS[way])
+    any_kernel.run("%%mirador job << --bg\nwhy?")
+    any_kernel.run("await job")
+    assert any_kernel.value(count) == before
+    assert before.startswith("(0, ")
+
+
+BAD = {
+    "%%mirador\n": "UsageError: there is no question → write it below %%mirador, or after %mirador",
+    "%%mirador --stage x\nq": "UsageError: there is no option --stage here;",
+    "%%mirador --stages quik\nq": "UsageError: there is no stage 'quik';",
+    "%%mirador --engine olama\nq": "did you mean ollama?",
+    "%mirador stage 2x --model m": "UsageError: stage name '2x' is not a plain word",
+    "%mirador stage x": "UsageError: stage x has no model",
+    "%%mirador --model nothere\nq": "ModelMissing: the scripted engine has no script for 'nothere'",
+}
+
+
+@pytest.mark.parametrize("code", BAD)
+def test_a_mistake_is_one_line_and_ends_the_cell_in_error(any_kernel: Kernel, code: str) -> None:
+    cell = any_kernel.run(code)
+    assert cell.status == "error"
+    assert BAD[code] in cell.error
+    assert "\n" not in cell.error
+
+
+def test_no_engine_at_all_is_one_line_that_names_both_cures(any_kernel: Kernel) -> None:
+    cell = any_kernel.run("%%mirador --engine auto\nwhy?")
+    assert re.match(
+        r"EngineUnavailable: Ollama does not answer at http://127\.0\.0\.1:9", cell.error
+    )
+    assert "ollama serve" in cell.error
+    assert "--model path/to/model.gguf" in cell.error
+    assert "\n" not in cell.error
+
+
+def test_a_stage_of_ones_own_by_the_magic_and_by_python(any_kernel: Kernel) -> None:
+    any_kernel.run("%mirador stage critic --model long --system 'Find the flaw.' --num-predict 9")
+    any_kernel.run(
+        "from mirador_magic import ModelStage, add_stage\n"
+        "add_stage(ModelStage('judge', deep, 0.7, 5.0, 'Judge.'))"
+    )
+    any_kernel.run("engine.scripts['long'] = Script('flawed')\n")
+    cell = any_kernel.run("%%mirador --stages judge,critic,quick_response\nwhy?")
+    assert cell.status == "ok", cell.error
+    assert any_kernel.value("[s.name for s in mirador_answer.stages]") == (
+        "['judge', 'critic', 'quick_response']"
+    )
+    asked = any_kernel.value("engine.requests[-2].messages[0].content, engine.requests[-2].options")
+    assert "'Find the flaw.'" in asked
+    assert "num_predict=9" in asked
+    any_kernel.run("engine.scripts['long'] = Script('word ' * 500, pace=0.05)")
+
+
+def test_status_names_the_engine_and_the_stages(any_kernel: Kernel) -> None:
+    said = any_kernel.run("%mirador").stdout
+    assert "engine: scripted, no model" in said
+    assert re.search(r"deep_analysis +gemma2:9b +in memory", said)
+
+
+def test_the_manual_and_the_extension_can_be_had_again(new_kernel: Kernel) -> None:
+    manual = new_kernel.run("%mirador?").reply["content"]["payload"][0]["data"]["text/plain"]
+    assert "--traditional" in manual
+    assert new_kernel.run("%reload_ext mirador_magic").status == "ok"
+    answered(new_kernel.run("%%mirador\nwhy?"))
+    assert new_kernel.run("%unload_ext mirador_magic").status == "ok"
+    assert "not found" in new_kernel.run("%%mirador\nwhy?").stdout

@@ -1,0 +1,88 @@
+"""The servers that other tests rely on: real, complete, and as predictable as claimed."""
+
+import json
+import math
+
+import httpx
+import ollama as client
+import pytest
+
+from tests.support.ollama_server import OllamaServer
+from tests.support.recited import (
+    DEEP,
+    NEL,
+    QUICK,
+    RECITED,
+    SLOW,
+    SYNTHESIS,
+    UNSURE,
+    UNSURE_PROBABILITY,
+)
+
+QUESTION = [{"role": "user", "content": "Why is the sky blue?"}]
+
+
+@pytest.mark.parametrize("model", [QUICK, DEEP, SYNTHESIS, UNSURE])
+@pytest.mark.parametrize("question", ["Why is the sky blue?", "λ & <b>☃</b>\n" * 20])
+def test_a_model_recites_its_text_in_many_chunks(
+    each_ollama: OllamaServer, model: str, question: str
+) -> None:
+    with client.Client(each_ollama.host) as ollama:
+        asked = [{"role": "user", "content": question}]
+        chunks = [*ollama.chat(model, asked, stream=True)]
+    texts = [chunk.message.content for chunk in chunks if chunk.message.content]
+    assert "".join(texts) == RECITED[model]
+    assert len(texts) > 5
+    assert chunks[-1].done_reason == "stop"
+
+
+def test_the_next_line_character_survives(each_ollama: OllamaServer) -> None:
+    answer = httpx.post(
+        f"{each_ollama.host}/api/chat",
+        json={"model": NEL, "messages": QUESTION},
+        timeout=30,
+        trust_env=False,
+    )
+    lines = answer.content.strip().split(b"\n")
+    assert "".join(json.loads(line)["message"]["content"] for line in lines) == RECITED[NEL]
+
+
+def test_log_probabilities_are_the_ones_that_were_written(each_ollama: OllamaServer) -> None:
+    with client.Client(each_ollama.host) as ollama:
+        answers = {
+            model: ollama.chat(model, QUESTION, logprobs=True).logprobs for model in (UNSURE, QUICK)
+        }
+    for model, probability in {UNSURE: UNSURE_PROBABILITY, QUICK: 1.0}.items():
+        found = [token.logprob for token in answers[model] or ()]
+        assert found[:-1] == pytest.approx([math.log(probability)] * (len(found) - 1), abs=1e-4)
+        assert len(found) > 5
+
+
+def test_the_slow_model_goes_on_until_its_limit(each_ollama: OllamaServer) -> None:
+    with client.Client(each_ollama.host) as ollama:
+        answer = ollama.chat(SLOW, QUESTION, options={"num_predict": 60})
+    assert answer.done_reason == "length"
+    assert (RECITED[SLOW] * 10).startswith(answer.message.content or "nothing")
+    assert answer.eval_count == 60
+    assert (answer.eval_duration or 0) / 60 > 2e6  # ns: at least two seconds for 1,000 tokens
+
+
+def test_a_closed_stream_frees_the_slow_model(each_ollama: OllamaServer) -> None:
+    with client.Client(each_ollama.host, timeout=30) as ollama:
+        stream = ollama.chat(SLOW, QUESTION, stream=True)
+        for _ in range(5):
+            next(stream)
+        stream.close()
+        answer = ollama.chat(SLOW, QUESTION, options={"num_predict": 3})  # waits for a busy model
+    assert answer.eval_count == 3
+
+
+def test_a_killed_server_comes_back_with_its_models(mortal_ollama: OllamaServer) -> None:
+    with client.Client(mortal_ollama.host) as ollama:
+        ollama.chat(QUICK, QUESTION)
+        assert [model["name"] for model in mortal_ollama.ps()] == [QUICK]
+        mortal_ollama.kill()
+        with pytest.raises(ConnectionError):
+            ollama.chat(QUICK, QUESTION)
+        mortal_ollama.start()
+        assert ollama.chat(QUICK, QUESTION).message.content == RECITED[QUICK]
