@@ -31,6 +31,7 @@ from mirador_magic.notebook_loop import (
     keep_question_marks,
     kernel_of,
 )
+from mirador_magic.provision import substitute
 from mirador_magic.session import Handle, Request, Session
 from mirador_magic.stages import ModelOptions, ModelStage
 from mirador_magic.views.answer import Answer
@@ -177,18 +178,21 @@ class MiradorMagics(Magics):
         stages = self.session.stages.values()
         try:
             engine = await self.session.engine()
-            models = {model.name for model in await engine.models()}
+            models = await engine.models()
             resident = {model.name for model in await engine.resident()}
         except MiradorError as error:
             rows = [f"  {stage.name}  {stage.model}" for stage in stages]
             return "\n".join([str(error), "stages:", *rows])
+        names = [model.name for model in models]
         rows = []
         for stage in stages:
+            instead = substitute(stage, models)
             state = "in memory" if stage.model in resident else "installed"
-            state = state if stage.model in models else "not installed"
+            if stage.model not in names:
+                state = f"not installed, {instead} answers" if instead else "not installed"
             rows.append(f"  {stage.name}  {stage.model}  {state}")
-        names = ", ".join(sorted(models)) or "none"
-        return "\n".join([f"engine: {engine.label}", f"models: {names}", "stages:", *rows])
+        known = ", ".join(sorted(names)) or "none"
+        return "\n".join([f"engine: {engine.label}", f"models: {known}", "stages:", *rows])
 
 
 def _request(read: Line, cell: str) -> Request:

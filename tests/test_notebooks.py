@@ -1,0 +1,135 @@
+"""The notebooks of the repo, and an answer in every tool that runs notebooks without a front end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tests.support.ollama_server import OllamaServer
+from tests.support.recited import DEEP, QUICK, RECITED, SYNTHESIS
+
+ROOT = Path(__file__).parent.parent
+QUICKSTART = ROOT / "notebooks" / "01_quickstart.ipynb"
+SANITIZE = ROOT / "tests" / "nbval_sanitize.cfg"
+TEXTS = [RECITED[model] for model in (QUICK, DEEP, SYNTHESIS)]
+
+
+@pytest.fixture
+def on_ollama(ollama: OllamaServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels that start during the test find the test's Ollama."""
+    monkeypatch.setenv("OLLAMA_HOST", ollama.host)
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Path:
+    """A notebook that asks one question."""
+    notebook = nbformat.v4.new_notebook()
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    for number, source in enumerate(["%load_ext mirador_magic", "%%mirador\nWhy is the sky blue?"]):
+        cell = nbformat.v4.new_code_cell(source)
+        cell["id"] = f"cell-{number}"
+        notebook.cells.append(cell)
+    path = tmp_path / "asked.ipynb"
+    nbformat.write(notebook, path)
+    return path
+
+
+def tool(*command: str | Path) -> str:
+    """The output of a tool of this environment, which must succeed."""
+    done = subprocess.run(
+        [sys.executable, "-m", *command], check=False, capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def execute(path: Path) -> None:
+    """Run a notebook in place, as nbclient does."""
+    tool("jupyter", "execute", "--inplace", path)
+
+
+def is_answered(path: Path) -> None:
+    """The notebook's second cell holds one whole static answer, and no widget."""
+    outputs = nbformat.read(path, as_version=4).cells[1].outputs
+    shown = [output.data for output in outputs if output.get("data")]
+    assert len(shown) == 1
+    assert set(shown[0]) == {"text/html", "text/markdown", "text/plain"}
+    for text in TEXTS:
+        assert text in shown[0]["text/plain"]
+
+
+@pytest.mark.usefixtures("on_ollama")
+def test_nbclient(asked: Path) -> None:
+    execute(asked)
+    is_answered(asked)
+
+
+@pytest.mark.usefixtures("on_ollama")
+def test_papermill(asked: Path, tmp_path: Path) -> None:
+    tool("papermill", asked, tmp_path / "out.ipynb")
+    is_answered(tmp_path / "out.ipynb")
+
+
+@pytest.mark.usefixtures("on_ollama")
+def test_nbconvert_execute(asked: Path) -> None:
+    tool("nbconvert", "--execute", "--to", "notebook", "--inplace", asked)
+    is_answered(asked)
+    tool("nbconvert", "--to", "html", asked)
+    page = asked.with_suffix(".html").read_text()
+    assert "border-left:3px solid #0891b2" in page
+    assert "everywhere&lt;/b&gt; in the sky" in page
+
+
+@pytest.mark.usefixtures("on_ollama")
+@pytest.mark.parametrize("mode", ["--nbval", "--nbval-lax"])
+def test_nbval(asked: Path, mode: str) -> None:
+    execute(asked)
+    plugins = ("-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", asked.parent)
+    said = tool("pytest", *plugins, mode, "--nbval-sanitize-with", SANITIZE, asked)
+    assert "2 passed" in said
+
+
+@pytest.mark.usefixtures("on_ollama")
+def test_nbval_notices_another_answer(asked: Path) -> None:
+    execute(asked)
+    notebook = nbformat.read(asked, as_version=4)
+    shown = notebook.cells[1].outputs[-1].data
+    for kind in shown:
+        shown[kind] = shown[kind].replace("scatters", "gathers")
+    nbformat.write(notebook, asked)
+    with pytest.raises(AssertionError, match="1 failed, 1 passed"):
+        tool("pytest", "-c", os.devnull, "--nbval", "--nbval-sanitize-with", SANITIZE, asked)
+
+
+@pytest.mark.usefixtures("on_ollama")
+def test_the_quick_start_on_ollama(tmp_path: Path) -> None:
+    copy = tmp_path / QUICKSTART.name
+    shutil.copy(QUICKSTART, copy)
+    execute(copy)
+    notebook = nbformat.read(copy, as_version=4)
+    shown = "\n".join(str(cell.get("outputs")) for cell in notebook.cells)
+    assert RECITED[QUICK] in shown
+    assert "Ollama 0.34.1" in shown
+
+
+def test_the_demo_without_ollama(tmp_path: Path) -> None:
+    env = {**os.environ, "OLLAMA_HOST": "127.0.0.1:9"}
+    done = subprocess.run(
+        [sys.executable, "-m", "notebooks.demo"],
+        check=False,
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Ollama does not answer at http://127.0.0.1:9" in done.stdout
+    assert "This is the third stand-in" in done.stdout
+    assert done.stderr == ""
