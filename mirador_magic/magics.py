@@ -271,12 +271,12 @@ def load(shell: InteractiveShell) -> None:
 
     def show(value: object) -> None:
         # The cell's own value was shown while it ran; anything else is shown as asked.
-        if magics.just_shown is value:
-            magics.just_shown = None
-        elif isinstance(value, Answer):
+        fresh = magics.just_shown is value
+        magics.just_shown = None
+        if isinstance(value, Answer) and not fresh:
             display(bundle(value), raw=True)
-        else:
-            print(repr(value))
+        elif kernel_of(shell) is None or not fresh:
+            print(repr(value))  # a terminal has written "Out[n]:" already
 
     assert shell.display_formatter is not None
     for kind in (Answer, Handle):

@@ -18,27 +18,20 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import json
 import os
 import re
-import shlex
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Mapping
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import aclosing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, TypeVar, cast
-from urllib.parse import urlsplit
 
+from mirador_magic.engines._ollama_errors import translated
+from mirador_magic.engines._ollama_wire import address, transport
 from mirador_magic.engines.base import ChatRequest, Chunk, ModelInfo
 from mirador_magic.errors import (
     BrokenStream,
-    EngineBusy,
     EngineError,
-    EngineLost,
     EngineUnavailable,
-    ModelMissing,
-    PromptTooLong,
-    RequestRefused,
-    UsageError,
 )
 from mirador_magic.events import StreamEnd
 from mirador_magic.stages import ModelOptions
@@ -51,9 +44,9 @@ T = TypeVar("T")
 
 CONNECT_S = 2.0
 PROBE_S = 5.0
-SMALLEST_CONTEXT = 256
-TEMPLATE_BYTES = 256
-NUM_KEEP = 4
+SMALLEST_CONTEXT = 256  # tokens; no model in use was trained with fewer
+TEMPLATE_BYTES = 256  # what a chat template may add to the messages
+NUM_KEEP = 4  # Ollama's default
 
 
 class OllamaEngine:
@@ -129,24 +122,21 @@ class OllamaEngine:
 
     async def _connected(self) -> AsyncClient:
         """The official client of the running event loop."""
-        if self._client is None or self._loop is not asyncio.get_running_loop():
-            await self._ask("", self._connect())
-        return cast("AsyncClient", self._client)
+        loop = asyncio.get_running_loop()
+        if self._client is None or self._loop is not loop:
+            await asyncio.to_thread(importlib.import_module, "ollama")
+            import httpx
+            import ollama
 
-    async def _connect(self) -> None:
-        await asyncio.to_thread(importlib.import_module, "ollama")
-        import httpx
-        import ollama
-
-        self._loop = asyncio.get_running_loop()
-        self._transport = transport(self.host)
-        self._client = ollama.AsyncClient(
-            self.host,
-            transport=self._transport,
-            timeout=httpx.Timeout(None, connect=CONNECT_S),
-            follow_redirects=False,
-            headers={"Accept-Encoding": "identity"},
-        )
+            self._loop, self._transport = loop, transport(self.host)
+            self._client = ollama.AsyncClient(
+                self.host,
+                transport=self._transport,
+                timeout=httpx.Timeout(None, connect=CONNECT_S),
+                follow_redirects=False,
+                headers={"Accept-Encoding": "identity"},
+            )
+        return self._client
 
     async def _ask_version(self) -> httpx.Response:
         await asyncio.to_thread(importlib.import_module, "httpx")
@@ -193,11 +183,12 @@ class OllamaEngine:
         No token covers less than a byte, so a prompt of fewer bytes than the context has tokens
         was not cut, whatever its count looks like.
         """
-        size = TEMPLATE_BYTES + sum(len(_sendable(m.content).encode()) for m in request.messages)
-        if min(size, 2 * tokens) < SMALLEST_CONTEXT:
+        context = request.options.num_ctx
+        if 2 * tokens < min(context, SMALLEST_CONTEXT):
             return False
         trained, keep = await self._window(request.model)
-        context = min(request.options.num_ctx, trained or request.options.num_ctx)
+        context = min(context, trained or context)
+        size = TEMPLATE_BYTES + sum(len(_sendable(m.content).encode()) for m in request.messages)
         return size >= context and tokens in cut_lengths(context, keep)
 
     async def _window(self, model: str) -> tuple[int | None, int]:
@@ -227,171 +218,6 @@ def cut_lengths(context: int, keep: int) -> set[int]:
     """
     keep = min(keep, context - 1) if keep >= 0 else context - 1
     return {context, context - max((context - keep) // 2, 1)}
-
-
-def address(text: str) -> str:
-    """The URL for a host as OLLAMA_HOST has it; an address to listen at becomes one to call."""
-    text = text.strip().strip("\"'")
-    scheme, explicit, rest = text.partition("://")
-    if not explicit:
-        scheme, rest = "http", text
-    parts = urlsplit(f"{scheme}://{rest}")
-    try:
-        port = parts.port or ({"http": 80, "https": 443}[scheme] if explicit else 11434)
-    except (KeyError, ValueError):
-        raise UsageError(
-            f"{text!r} is not an address of an Ollama", "set OLLAMA_HOST=http://127.0.0.1:11434"
-        ) from None
-    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(parts.hostname or "0.0.0.0", parts.hostname)
-    name = f"[{name}]" if ":" in str(name) else name
-    return f"{scheme}://{name}:{port}{parts.path.rstrip('/')}"
-
-
-def transport(host: str) -> httpx.AsyncHTTPTransport:
-    """The transport to `host`, which mends streams.
-
-    Plain HTTP needs no TLS context, 45 ms to make, and keeps no idle connection: a new one costs
-    nothing here, and there is none to clean up when its event loop is gone.
-    """
-    import httpx
-
-    class Mended(httpx.AsyncByteStream):
-        def __init__(self, stream: httpx.AsyncByteStream) -> None:
-            self.stream = stream
-
-        def __aiter__(self) -> AsyncIterator[bytes]:
-            return mended(self.stream)
-
-        async def aclose(self) -> None:
-            await self.stream.aclose()
-
-    class MendingTransport(httpx.AsyncHTTPTransport):
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            response = await super().handle_async_request(request)
-            if response.headers.get("Content-Type", "").startswith("application/x-ndjson"):
-                response.stream = Mended(cast("httpx.AsyncByteStream", response.stream))
-            return response
-
-    plain = host.startswith("http://")
-    limits = httpx.Limits(max_keepalive_connections=0 if plain else 20)
-    return MendingTransport(verify=not plain, limits=limits)
-
-
-_LINE_BREAK = re.compile(rb"\xc2\x85|\xe2\x80[\xa8\xa9]")
-_UNFINISHED = re.compile(rb"(\xc2|\xe2\x80?)\Z")
-
-
-async def mended(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    """The same JSON, with the line breaks that may stand raw in a string escaped.
-
-    httpx takes U+0085, U+2028 and U+2029 for the end of a line; JSON does not, and Ollama sends
-    the first raw. One that is torn apart by the chunks is held back until it is whole.
-    """
-    held = b""
-    async for chunk in chunks:
-        chunk = held + chunk
-        torn = _UNFINISHED.search(chunk)
-        held = torn[0] if torn else b""
-        yield _LINE_BREAK.sub(_escaped, chunk[: len(chunk) - len(held)])
-    yield held
-
-
-def _escaped(found: re.Match[bytes]) -> bytes:
-    return b"\\u%04x" % ord(found[0].decode())
-
-
-def translated(error: Exception, host: str, model: str) -> EngineError:
-    """Our error for a foreign one. `model` is empty where no model was asked for anything."""
-    import httpx
-
-    if refusal := _refusal(error):
-        return _refused(*refusal, model)
-    unreachable = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, ConnectionError)
-    if isinstance(error, unreachable) or (isinstance(error, httpx.TransportError) and not model):
-        return EngineUnavailable(f"Ollama does not answer at {host}: {_why(error)}", _start(host))
-    if isinstance(error, httpx.TransportError):
-        return EngineLost(
-            f"Ollama broke off while {model} was writing: it was killed or restarted",
-            f"run the cell again; if Ollama is gone, {_start(host)}",
-        )
-    said = f"{type(error).__name__}: {error}"
-    if isinstance(error, json.JSONDecodeError):
-        said = error.doc or "an empty line"
-    return BrokenStream(
-        f"Ollama sent something that cannot be read: {_words(said, 80)}",
-        "run the cell again; if it stays, update Ollama: ollama --version tells which you have",
-    )
-
-
-def _refusal(error: Exception) -> tuple[int, str] | None:
-    """Status and words of a server that answers with an error; status -1 in mid-stream.
-
-    The client stumbles over an error whose text is JSON but no object: then the answer hangs on
-    the exception's context.
-    """
-    import httpx
-
-    if (status := getattr(error, "status_code", None)) is not None:
-        return int(status), _words(getattr(error, "error", ""))
-    if isinstance(answered := error.__context__, httpx.HTTPStatusError):
-        return answered.response.status_code, _words(answered.response.text)
-    return None
-
-
-def _refused(status: int, said: str, model: str) -> EngineError:
-    """An error that Ollama states itself. In mid-stream the answer is lost, not refused."""
-    name = shlex.quote(model)
-    if status == 503:
-        return EngineBusy(f"Ollama has no place in its queue: {said}", "run the cell again soon")
-    if status == 404 and "model" in said and "not found" in said:
-        return ModelMissing(f"Ollama does not have the model {model}", f"ollama pull {name}")
-    if status == 400 and re.search(r"context (size|length)", said):
-        return PromptTooLong(
-            f"the prompt does not fit into the context of {model}: {said}",
-            "shorten it, or give the stage a larger context: --num-ctx TOKENS",
-        )
-    cure = f"try the model alone: ollama run {name}"
-    if "memory" in said:
-        cure = "free some: ollama ps lists what is loaded, ollama stop NAME unloads it"
-    if status < 0:
-        return EngineLost(f"Ollama gave up while {model} was writing: {said}", cure)
-    if status in (401, 403):
-        cure = "ollama signin"
-    if status < 400 or not model:
-        cure = "set OLLAMA_HOST to the address of an Ollama"
-    return RequestRefused(f"Ollama refuses {model or 'to answer'} (HTTP {status}): {said}", cure)
-
-
-def _words(said: object, limit: int = 300) -> str:
-    """A server's own words: out of the JSON around them, on one printable line, and not too long."""
-    if isinstance(said, Mapping):
-        return _words(said.get("error") or said.get("message") or "", limit)
-    with suppress(ValueError):
-        if isinstance(inner := json.loads(str(said)), str | Mapping):
-            return _words(inner, limit)
-    line = " ".join("".join(c if c.isprintable() else " " for c in str(said)).split())
-    return f"{line[:limit]}…" if len(line) > limit else line or "it does not say why"
-
-
-def _why(error: BaseException) -> str:
-    """The reason at the root of a failed connection: httpx says no more than that it failed."""
-    root = error
-    while cause := root.__cause__ or root.__context__:
-        root = cause.exceptions[0] if isinstance(cause, ExceptionGroup) else cause
-    if isinstance(root, TimeoutError | asyncio.CancelledError):
-        return "no answer in time"
-    if isinstance(root, OSError) and root.errno and root.strerror:
-        return (os.strerror(root.errno) if root.errno > 0 else root.strerror).lower()
-    return _words(root)
-
-
-def _start(host: str) -> str:
-    """The command that starts an Ollama at this address."""
-    if host == "http://127.0.0.1:11434":
-        return "start it: ollama serve"
-    if urlsplit(host).hostname in ("127.0.0.1", "::1", "localhost"):
-        return f"start it: OLLAMA_HOST={host.removeprefix('http://')} ollama serve"
-    return "start it there, or set OLLAMA_HOST to where it runs"
 
 
 def _seconds(nanoseconds: int | None) -> float | None:

@@ -34,7 +34,7 @@ class StageAnswer:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Answer:
     """What came of a question. `outcome` is None while the run goes on.
 
@@ -57,6 +57,11 @@ class Answer:
 
     def __str__(self) -> str:
         return self.text
+
+    def __repr__(self) -> str:
+        done = sum(stage.status == "done" for stage in self.stages)
+        state = self.outcome or "going on"
+        return f"<Answer {self.question[:40]!r}: {state}, {done} of {len(self.stages)} stages>"
 
     def __getitem__(self, stage: str) -> StageAnswer:
         for each in self.stages:

@@ -1,0 +1,119 @@
+"""What can go wrong with an Ollama, as our own errors: one line each, with its cure."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Mapping
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+from mirador_magic.errors import (
+    BrokenStream,
+    EngineBusy,
+    EngineError,
+    EngineLost,
+    EngineUnavailable,
+    ModelMissing,
+    PromptTooLong,
+    RequestRefused,
+)
+from mirador_magic.stages import install_command
+
+
+def translated(error: Exception, host: str, model: str) -> EngineError:
+    """Our error for a foreign one. `model` is empty where no model was asked for anything."""
+    import httpx
+
+    if refusal := _refusal(error):
+        return _refused(*refusal, model)
+    unreachable = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, ConnectionError)
+    if isinstance(error, unreachable) or (isinstance(error, httpx.TransportError) and not model):
+        return EngineUnavailable(f"Ollama does not answer at {host}: {_why(error)}", _start(host))
+    if isinstance(error, httpx.TransportError):
+        return EngineLost(
+            f"Ollama broke off while {model} was at work: it was killed or restarted",
+            f"run the cell again; if Ollama is gone, {_start(host)}",
+        )
+    said = f"{type(error).__name__}: {error}"
+    if isinstance(error, json.JSONDecodeError):
+        said = error.doc or "an empty line"
+    return BrokenStream(
+        f"Ollama sent something that cannot be read: {_words(said, 80)}",
+        "run the cell again; if it stays, update Ollama: ollama --version tells which you have",
+    )
+
+
+def _refusal(error: Exception) -> tuple[int, str] | None:
+    """Status and words of a server that answers with an error; status -1 in mid-stream.
+
+    The client stumbles over an error whose text is JSON but no object: then the answer hangs on
+    the exception's context.
+    """
+    import httpx
+
+    if (status := getattr(error, "status_code", None)) is not None:
+        return int(status), _words(getattr(error, "error", ""))
+    if isinstance(answered := error.__context__, httpx.HTTPStatusError):
+        return answered.response.status_code, _words(answered.response.text)
+    return None
+
+
+def _refused(status: int, said: str, model: str) -> EngineError:
+    """An error that Ollama states itself. In mid-stream the answer is lost, not refused."""
+    name = shlex.quote(model)
+    if status == 503:
+        return EngineBusy(f"Ollama has no place in its queue: {said}", "run the cell again soon")
+    if status == 404 and "model" in said and "not found" in said:
+        return ModelMissing(f"Ollama does not have the model {model}", install_command(model))
+    if status == 400 and re.search(r"context (size|length)", said):
+        return PromptTooLong(
+            f"the prompt does not fit into the context of {model}: {said}",
+            "shorten it, or give the stage a larger context: --num-ctx TOKENS",
+        )
+    cure = f"try the model alone: ollama run {name}"
+    if "memory" in said:
+        cure = "free some: ollama ps lists what is loaded, ollama stop NAME unloads it"
+    if status < 0:
+        return EngineLost(f"Ollama gave up while {model} was writing: {said}", cure)
+    if status in (401, 403):
+        cure = "ollama signin"
+    if status < 400 or not model:
+        cure = "set OLLAMA_HOST to the address of an Ollama"
+    return RequestRefused(f"Ollama refuses {model or 'to answer'} (HTTP {status}): {said}", cure)
+
+
+def _words(said: object, limit: int = 300) -> str:
+    """A server's own words: out of the JSON around them, on one printable line, and not too long."""
+    if isinstance(said, Mapping):
+        return _words(said.get("error") or said.get("message") or "", limit)
+    with suppress(ValueError):
+        if isinstance(inner := json.loads(str(said)), str | Mapping):
+            return _words(inner, limit)
+    line = " ".join("".join(c if c.isprintable() else " " for c in str(said)).split())
+    return f"{line[:limit]}…" if len(line) > limit else line or "it does not say why"
+
+
+def _why(error: BaseException) -> str:
+    """The reason for a failed connection, which httpx leaves to the system's error beneath it."""
+    link: BaseException | None = error
+    while link:
+        if isinstance(link, ExceptionGroup):
+            link = link.exceptions[0]
+        if isinstance(link, TimeoutError):
+            return "no answer in time"
+        if isinstance(link, OSError) and link.errno and link.strerror:
+            return (os.strerror(link.errno) if link.errno > 0 else link.strerror).lower()
+        link = link.__cause__ or link.__context__
+    return _words(error)
+
+
+def _start(host: str) -> str:
+    """The command that starts an Ollama at this address."""
+    if host == "http://127.0.0.1:11434":
+        return "start it: ollama serve"
+    if urlsplit(host).hostname in ("127.0.0.1", "::1", "localhost"):
+        return f"start it: OLLAMA_HOST={host.removeprefix('http://')} ollama serve"
+    return "start it there, or set OLLAMA_HOST to where it runs"

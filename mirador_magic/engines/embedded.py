@@ -1,0 +1,131 @@
+"""The embedded engine: llama.cpp (xllamacpp) in a child process, for any GGUF file.
+
+A model is named by the path of its file, or by the file's name without `.gguf` if it lies in the
+engine's folder ($MIRADOR_MODELS, or ~/.local/share/mirador/models). The first question to a model
+starts a child (`_embedded_child.py`), which stays until `aclose()`; another num_ctx replaces it.
+
+    parent                                   child
+    Popen, one JSON argument ──────────────▶ loads the model
+    readline, in a thread    ◀────────────── one JSON line: ready, or why not
+    POST /v1/chat/completions ─────────────▶ unix socket, mode 0600, in a folder of mode 0700
+    events of the stream     ◀────────────── until [DONE], or until the parent hangs up
+    stdin, held open         ──────────────▶ its end, or another parent process, ends the child
+
+A child and its folder end with their `Child`: by `end()`, with the garbage or at exit, whichever
+comes first. Each stream has a client of its own, so that nothing belongs to one event loop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from pathlib import Path
+
+from mirador_magic.engines._embedded_process import Child, not_installed
+from mirador_magic.engines.base import ChatRequest, Chunk, ModelInfo
+from mirador_magic.errors import EngineUnavailable, ModelMissing
+from mirador_magic.stages import ModelOptions
+
+
+class EmbeddedEngine:
+    """Runs GGUF files in child processes of its own. Keeps the Protocol `Engine`."""
+
+    name = "embedded"
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or _default_folder()
+        self._version = ""
+        self._children: dict[Path, Child] = {}
+
+    @property
+    def label(self) -> str:
+        return f"embedded llama.cpp (xllamacpp {self._version})" if self._version else self.name
+
+    async def probe(self) -> None:
+        if sys.platform == "win32":
+            raise EngineUnavailable(
+                "the embedded engine needs unix sockets, which Python on Windows lacks",
+                "use Ollama: winget install Ollama.Ollama",
+            )
+        if importlib.util.find_spec("xllamacpp") is None:
+            raise not_installed()
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            self._version = importlib.metadata.version("xllamacpp")
+
+    async def models(self) -> list[ModelInfo]:
+        return [ModelInfo(file.stem, file.stat().st_size) for file in _ggufs(self.folder)]
+
+    async def resident(self) -> list[ModelInfo]:
+        children = [child for child in self._children.values() if child.version and not child.gone]
+        return [ModelInfo(child.model, child.memory()) for child in children]
+
+    async def load(self, model: str, options: ModelOptions) -> None:
+        async with self._child(model, options.num_ctx):
+            pass
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+        asked = time.perf_counter()
+        async with self._child(request.model, request.options.num_ctx) as child:
+            load_s = time.perf_counter() - asked
+            async with contextlib.aclosing(child.answer(request, load_s)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+
+    async def aclose(self) -> None:
+        children = [*self._children.values()]
+        self._children.clear()
+        for child in children:
+            await child.end()
+
+    @contextlib.asynccontextmanager
+    async def _child(self, model: str, num_ctx: int) -> AsyncIterator[Child]:
+        """The child of this model, ready. One that is replaced ends after its last stream."""
+        file = _find(model, self.folder)
+        child = old = self._children.get(file)
+        if child is None or child.gone or child.num_ctx != num_ctx:
+            child = self._children[file] = Child(model, file, num_ctx)
+        child.users += 1
+        try:
+            if old and old is not child and not old.users:
+                await old.end()
+            await child.ready()
+            yield child
+        finally:
+            child.users -= 1
+            if not child.users:
+                await self._leave(file, child)
+
+    async def _leave(self, file: Path, child: Child) -> None:
+        """After its last user: a child that is dead, half started or replaced is ended."""
+        if self._children.get(file) is child:
+            if child.version and not child.gone:
+                return
+            del self._children[file]
+        await child.end()
+
+
+def _default_folder() -> Path:
+    folder = os.environ.get("MIRADOR_MODELS") or "~/.local/share/mirador/models"
+    return Path(folder).expanduser()
+
+
+def _ggufs(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.glob("*.gguf") if file.is_file())
+
+
+def _find(model: str, folder: Path) -> Path:
+    given = Path(model).expanduser()
+    is_path = given.suffix.lower() == ".gguf"
+    for file in [given] if is_path else [folder / f"{model}.gguf", given]:
+        if file.is_file():
+            return file.resolve()
+    there = ", ".join(file.stem for file in _ggufs(folder)) or "none"
+    raise ModelMissing(
+        f"there is no file {model}" if is_path else f"the embedded engine has no model {model}",
+        f"name a file (--model path.gguf) or a model of {folder}: {there}",
+    )

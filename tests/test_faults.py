@@ -1,0 +1,152 @@
+"""What a user sees when the engine fails: one clear line, the text so far, and the next stage's answer.
+
+From a real kernel, against a loopback server that fails as it is told, and against a real Ollama
+that is killed in mid-stream.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.fault_server import ANSWER, PARTIAL, FaultServer
+from tests.support.kernels import Kernel, kernel
+from tests.support.ollama_server import OllamaServer
+from tests.support.recited import RECITED, SLOW
+from tests.test_kernel import start
+
+SILENCE = 0.4  # seconds; the stage that hangs has it for its timeout
+
+
+@pytest.fixture(scope="module")
+def faults() -> Iterator[FaultServer]:
+    with FaultServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def running(faults: FaultServer) -> Iterator[Kernel]:
+    stages = "".join(
+        f"%mirador stage {name} --model {name} --timeout {SILENCE if 'hangs' in name else 20}\n"
+        for name in [*FAULTS, "good"]
+    )
+    setup = f"%load_ext mirador_magic\nimport asyncio, ipywidgets\n{stages}"
+    with kernel({"OLLAMA_HOST": faults.host}, setup) as started:
+        started.run("%mirador --stages good warm up")
+        yield started
+
+
+FAULTS = {
+    "dropped": ("EngineLost", PARTIAL),
+    "reset": ("EngineLost", PARTIAL),
+    "failing": ("EngineLost", PARTIAL),
+    "malformed": ("BrokenStream", PARTIAL),
+    "unfinished": ("BrokenStream", PARTIAL),
+    "busy": ("EngineBusy", ""),
+    "too_long": ("PromptTooLong", ""),
+    "missing": ("ModelMissing", ""),
+    "hangs_before": ("EngineSilent", ""),
+    "hangs_after": ("EngineSilent", ""),
+    "hangs_midway": ("EngineSilent", PARTIAL),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_failed_stage_keeps_its_text_says_why_and_the_next_one_answers(
+    running: Kernel, fault: str
+) -> None:
+    cell = running.run(f"%%mirador --stages {fault},good\nwhy?")
+    assert cell.status == "ok", cell.error
+    plain = cell.shown[0]["text/plain"]
+    blocks = plain.split("\n\n")
+    assert blocks[2].endswith(ANSWER)
+    assert PARTIAL.strip() in blocks[1] if FAULTS[fault][1] else PARTIAL not in blocks[1]
+    assert "→" in blocks[1]  # the line names its cure
+    found = running.value(f"mirador_answer['{fault}'].status, mirador_answer.outcome")
+    assert found == "('failed', 'answered')"
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_where_every_stage_fails_the_cell_fails_with_the_first_cause_in_one_line(
+    running: Kernel, fault: str
+) -> None:
+    cell = running.run(f"%%mirador --stages {fault}\nwhy?")
+    kind, kept = FAULTS[fault]
+    assert cell.status == "error"
+    assert cell.error.startswith(f"{kind}: ")
+    assert "→" in cell.error
+    assert "\n" not in cell.error
+    assert running.value("mirador_answer.text") == repr(kept.removesuffix("") if kept else "")
+
+
+def test_a_hang_ends_at_the_stages_timeout_and_the_stream_is_closed(
+    running: Kernel, faults: FaultServer
+) -> None:
+    running.run("%mirador --stages hangs_midway why?")
+    faults.wait_for_closed("hangs_midway")
+    seconds = float(running.value("mirador_answer['hangs_midway'].seconds"))
+    assert SILENCE <= seconds
+
+
+def test_nothing_is_left_behind_by_faults(running: Kernel) -> None:
+    count = (
+        "len([t for t in asyncio.all_tasks() if 'mirador' in repr(t)]), "
+        "len(ipywidgets.widgets.widget._instances), "
+        "len([f for f in __import__('os').listdir('/proc/self/fd')])"
+    )
+    running.run("%mirador --stages good warm up")
+    before = running.value(count)
+    for fault in FAULTS:
+        running.run(f"%mirador --stages {fault},good why?")
+    assert running.value(count) == before
+
+
+def test_a_prompt_that_the_server_cut_is_said(ollama: OllamaServer) -> None:
+    with kernel({"OLLAMA_HOST": ollama.host}, "%load_ext mirador_magic") as started:
+        started.run("%mirador stage small --model gemma2:9b --num-ctx 512")
+        cell = started.run("%%mirador --stages small\n" + "why? " * 300)
+        assert cell.status == "ok", cell.error
+        assert "longer than the context of 512 tokens" in cell.shown[0]["text/plain"]
+        cell = started.run("%%mirador --stages small\nwhy?")
+        assert "longer than" not in cell.shown[0]["text/plain"]
+
+
+def test_killing_ollama_in_mid_stream_keeps_the_text_and_a_restart_mends_it(
+    mortal_ollama: OllamaServer,
+) -> None:
+    with kernel({"OLLAMA_HOST": mortal_ollama.host}, "%load_ext mirador_magic") as started:
+        code = f"%%mirador --stages quick_response,synthesis --model {SLOW}\nwhy?"
+        msg_id, _ = start(started, code, until="tide goes out")
+        mortal_ollama.kill()
+        cell = started.finish(msg_id)
+        assert cell.error.startswith("EngineLost: Ollama broke off while slow:latest was at work")
+        assert "\n" not in cell.error
+        shown = cell.shown[0]["text/plain"]
+        assert "The tide comes in" in shown
+        assert "Ollama does not answer at" in shown  # what the second stage met
+        mortal_ollama.start()
+        cell = started.run("%%mirador\nWhy is the sky blue?")
+        assert cell.status == "ok", cell.error
+        assert all(text in cell.shown[0]["text/plain"] for text in list(RECITED.values())[:3])
+
+
+def test_interrupting_ends_the_generation_in_ollama(ollama: OllamaServer) -> None:
+    """The next question to the same model would wait for a generation that still runs."""
+    with kernel({"OLLAMA_HOST": ollama.host}, "%load_ext mirador_magic") as started:
+        started.run(f"%mirador stage slow --model {SLOW} --num-predict 4000")
+        waits = []
+        for _ in range(3):
+            msg_id, _ = start(started, "%%mirador --stages slow\nwhy?", until="tide goes out")
+            started.manager.interrupt_kernel()
+            cell = started.finish(msg_id)
+            assert cell.error.startswith("RunInterrupted: ")
+            before = time.monotonic()
+            cell = started.run(f"%mirador stage brief --model {SLOW} --num-predict 3")
+            cell = started.run("%%mirador --stages brief\nwhy?")
+            assert cell.status == "ok", cell.error
+            waits.append(time.monotonic() - before)
+        # 4,000 tokens take a minute and more here; a generation that went on would be waited for.
+        assert statistics.median(waits) < 20
