@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lab venv lint clean
+.PHONY: demo test lab bench venv lint clean
 
 demo: venv  ## run the quick-start notebook on the engine that is there, print the answer
 	$(BIN)/python -m notebooks.demo
@@ -12,6 +12,9 @@ test: venv lint  ## every check and every test; what needs Ollama or Chromium sk
 
 lab: venv  ## open the notebooks in JupyterLab
 	MIRADOR_MODELS="$${MIRADOR_MODELS:-$(CURDIR)/build/demo/models}" $(BIN)/jupyter lab notebooks
+
+bench: venv  ## what a user waits for, beside its baselines
+	$(BIN)/python -m benchmarks.kernel
 
 lint: venv
 	$(BIN)/ruff check

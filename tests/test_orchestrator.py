@@ -271,10 +271,10 @@ def test_two_runs_at_once_do_not_touch_each_other() -> None:
         await asyncio.sleep(wait)
         return [(t.content, t.at) async for t in mine.process(question, ["quick_response"])]
 
-    async def main() -> list[Any]:
+    async def main() -> tuple[Any, Any]:
         return await asyncio.gather(words("a?", 0), words("b?", 0.5))
 
-    assert run(main()) == [[("one", 0.0), (" two", 1.0)], [("one", 0.5), (" two", 1.5)]]
+    assert run(main()) == ([("one", 0.0), (" two", 1.0)], [("one", 0.5), (" two", 1.5)])
     assert [request.messages[1].content for request in engine.requests] == ["a?", "b?"]
 
 

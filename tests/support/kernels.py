@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -61,7 +62,7 @@ class Kernel:
 
     def send(self, code: str) -> str:
         """Queue a cell; its message id."""
-        return self.client.execute(code)
+        return str(self.client.execute(code))
 
     def run(self, code: str, timeout: float = 60) -> Cell:
         """Run a cell to its end."""
@@ -112,17 +113,23 @@ class Kernel:
 @contextmanager
 def kernel(env: Mapping[str, str] | None = None, first: str = "") -> Iterator[Kernel]:
     """A kernel of this environment with these variables beside the usual ones; `first` is run in it."""
-    manager = KernelManager(kernel_name="python3")
-    manager.start_kernel(env={**os.environ, **(env or {})})
-    client = manager.client()
-    client.start_channels()
-    try:
-        client.wait_for_ready(timeout=60)
-        running = Kernel(manager, client)
+    with tempfile.TemporaryDirectory() as folder, _started(folder, env or {}) as running:
         if first:
             cell = running.run(first)
             assert cell.status == "ok", cell.error
         yield running
+
+
+@contextmanager
+def _started(folder: str, env: Mapping[str, str]) -> Iterator[Kernel]:
+    # Sockets in a folder: over TCP ipykernel warns of eavesdroppers, and ports can be taken.
+    manager = KernelManager(kernel_name="python3", transport="ipc", ip=f"{folder}/kernel")
+    manager.start_kernel(env={**os.environ, **env})
+    client = manager.client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=60)
+        yield Kernel(manager, client)
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)

@@ -1,0 +1,172 @@
+"""What a notebook's user waits for, each beside its baseline in the same run.
+
+    python -m benchmarks.kernel          # or: make bench
+
+A real kernel and a real Ollama, whose tiny models answer at once, so that what is measured is
+Mirador's own share. Machines are shared and noisy: read the medians and the differences.
+
+first token    from sending a cell to the first painted word of the answer (iopub), beside the
+               first chunk of a bare streaming HTTP client on the same server, and beside the
+               first output of a cell that only prints
+interrupt      from the interrupt to the kernel's idle, in mid-stream
+load           %load_ext mirador_magic in a fresh kernel, beside importing what it needs
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import httpx
+
+from tests.support.kernels import Kernel, kernel
+from tests.support.ollama_server import OllamaServer
+from tests.support.real import ollama_binary
+from tests.support.recited import QUICK, RECITED, SLOW, install, write_models
+
+QUESTION = "Why is the sky blue?"
+FIRST_WORD = RECITED[QUICK].split()[0]
+Row = dict[str, float | int | str]
+
+
+def main() -> None:
+    """Measure, print a table, and write JSON where asked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        models = write_models(Path(folder))
+        with OllamaServer(ollama_binary("0.34.1"), Path(folder) / "ollama") as server:
+            install(server, models)
+            rows = [*first_token(server, given.runs), *interrupt(server, given.runs // 2)]
+    rows += load(max(3, given.runs // 4))
+    print(f"Python {platform.python_version()}, Ollama {server.version}, {platform.machine()}")
+    for row in rows:
+        print(
+            f"{row['what']:<52} {row['median ms']:>8.1f} ms   ({row['min ms']:.1f}–{row['max ms']:.1f}, n={row['n']})"
+        )
+    if given.json:
+        given.json.write_text(json.dumps(rows, indent=1))
+
+
+def row(what: str, seconds: Sequence[float]) -> Row:
+    ms = [1000 * each for each in seconds]
+    return {
+        "what": what,
+        "median ms": statistics.median(ms),
+        "min ms": min(ms),
+        "max ms": max(ms),
+        "n": len(ms),
+    }
+
+
+def first_token(server: OllamaServer, runs: int) -> list[Row]:
+    """A cell, a bare client and a print, in turn, so that noise hits them alike."""
+    cell, bare, printed = [], [], []
+    with kernel({"OLLAMA_HOST": server.host}, "%load_ext mirador_magic") as running:
+        code = f"%%mirador --stages quick_response\n{QUESTION}"
+        for _ in range(3):
+            running.run(code)
+        with httpx.Client(base_url=server.host, timeout=60) as client:
+            _bare(client)
+            for _ in range(runs):
+                bare.append(_bare(client))
+                cell.append(_until(running, code, FIRST_WORD))
+                printed.append(_until(running, "print('here')", "here"))
+    floor = [client + out for client, out in zip(bare, printed, strict=True)]
+    return [
+        row("first token: a %%mirador cell", cell),
+        row("first token: a bare HTTP client", bare),
+        row("a cell that prints: its output", printed),
+        row("floor: bare client + printing cell", floor),
+    ]
+
+
+def _bare(client: httpx.Client) -> float:
+    body = {"model": QUICK, "messages": [{"role": "user", "content": QUESTION}], "stream": True}
+    body["options"] = {"num_ctx": 4096, "temperature": 0.1, "top_p": 0.9, "num_predict": 150}
+    sent = time.perf_counter()
+    with client.stream("POST", "/api/chat", json=body) as answer:
+        lines = answer.iter_lines()
+        next(lines)
+        first = time.perf_counter() - sent
+        for _ in lines:
+            pass
+    return first
+
+
+def _until(running: Kernel, code: str, text: str) -> float:
+    """Seconds from sending a cell to the first message that shows the text; the cell is finished."""
+    sent = time.perf_counter()
+    msg_id = running.send(code)
+    first = None
+    for message in running.watch(msg_id):
+        if first is None and message["msg_type"] != "execute_input" and text in _shown(message):
+            first = time.perf_counter() - sent
+    assert first is not None, f"{text!r} was never shown"
+    running.client.get_shell_msg(timeout=60)
+    return first
+
+
+def _shown(message: dict[str, object]) -> str:
+    return str(message["content"])
+
+
+def interrupt(server: OllamaServer, runs: int) -> list[Row]:
+    """Interrupt a stage that writes; then ask the same model, which waits for what still runs."""
+    idle, again = [], []
+    with kernel({"OLLAMA_HOST": server.host}, "%load_ext mirador_magic") as running:
+        running.run(f"%mirador stage slow --model {SLOW} --num-predict 4000")
+        running.run(f"%mirador stage brief --model {SLOW} --num-predict 3")
+        for _ in range(runs):
+            msg_id = running.send("%%mirador --stages slow\nwhy?")
+            for message in running.watch(msg_id):
+                if "tide goes out" in _shown(message):
+                    break
+            sent = time.perf_counter()
+            running.manager.interrupt_kernel()
+            assert running.finish(msg_id).status == "error"
+            idle.append(time.perf_counter() - sent)
+            again.append(_until(running, "%%mirador --stages brief\nwhy?", "The"))
+    return [
+        row("interrupt in mid-stream → kernel idle", idle),
+        row("the same model's next first token", again),
+    ]
+
+
+def load(runs: int) -> list[Row]:
+    """In a fresh kernel each time."""
+    return [
+        row("%load_ext mirador_magic", [_load("%load_ext mirador_magic") for _ in range(runs)]),
+        row("baseline: import ipywidgets", [_load("import ipywidgets") for _ in range(runs)]),
+        row("baseline: import ollama", [_load("import ollama") for _ in range(runs)]),
+        row("import mirador_magic, bare Python", [_imported("mirador_magic") for _ in range(runs)]),
+        row("baseline: import asyncio, bare Python", [_imported("asyncio") for _ in range(runs)]),
+    ]
+
+
+def _load(code: str) -> float:
+    with kernel({"OLLAMA_HOST": "127.0.0.1:9"}) as running:
+        running.run("1")
+        running.run(f"import time; t = time.perf_counter()\n{code}\nt = time.perf_counter() - t")
+        return float(running.value("t"))
+
+
+def _imported(module: str) -> float:
+    code = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
+    return float(
+        subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+    )
+
+
+if __name__ == "__main__":
+    main()
