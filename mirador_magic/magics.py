@@ -12,6 +12,7 @@ import dataclasses
 import importlib
 import os
 import sys
+from collections.abc import Iterator
 from typing import Protocol
 
 from IPython.core.displaypub import CapturingDisplayPublisher
@@ -26,6 +27,7 @@ from mirador_magic.events import Event, RunFinished
 from mirador_magic.line import Line
 from mirador_magic.notebook_loop import (
     CellRewriter,
+    can_rewrite,
     complete,
     ipykernel_version,
     keep_question_marks,
@@ -85,11 +87,15 @@ class MiradorMagics(Magics):
 
         To stop, press the panel's Stop or interrupt the kernel: what was written is kept.
         """
-        return self._value(complete(self._do(line, cell, awaited=False)))
+        with _interrupts():
+            value = complete(self._do(line, cell, awaited=False))
+        return self._value(value)
 
     async def awaited(self, line: str, cell: str | None = None) -> object:
         """The same, as the coroutine that a cell is rewritten to await."""
-        return self._value(await self._do(line, cell, awaited=True))
+        with _interrupts():
+            value = await self._do(line, cell, awaited=True)
+        return self._value(value)
 
     async def _do(self, line: str, cell: str | None, *, awaited: bool) -> Handle | Answer | None:
         read = lines.read(line, verbs=cell is None)
@@ -137,7 +143,8 @@ class MiradorMagics(Magics):
     def _value(self, value: Handle | Answer | None) -> Handle | Answer | None:
         """The cell's value. Raises the interrupt that ended the run."""
         self.just_shown = value
-        if isinstance(value, Answer) and value.outcome == "interrupted":
+        # Without an outcome its clean-up took too long to be waited for.
+        if isinstance(value, Answer) and value.outcome in ("interrupted", None):
             raise RunInterrupted("what was written is kept → %mirador last, or mirador_answer")
         return value
 
@@ -193,6 +200,15 @@ class MiradorMagics(Magics):
             rows.append(f"  {stage.name}  {stage.model}  {state}")
         known = ", ".join(sorted(names)) or "none"
         return "\n".join([f"engine: {engine.label}", f"models: {known}", "stages:", *rows])
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[None]:
+    """An interrupt where no answer was under way."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        raise RunInterrupted("nothing was written → run the cell again") from None
 
 
 def _request(read: Line, cell: str) -> Request:
@@ -282,7 +298,7 @@ def load(shell: InteractiveShell) -> None:
     for kind in (Answer, Handle):
         shell.display_formatter.ipython_display_formatter.for_type(kind, show)
     shell.input_transformers_cleanup.append(keep_question_marks)
-    if kernel_of(shell) is not None:
+    if can_rewrite(shell):
         shell.input_transformers_post.append(CellRewriter(shell))
         magics.warming = _prepare(magics)
 

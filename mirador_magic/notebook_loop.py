@@ -41,6 +41,11 @@ def kernel_of(shell: InteractiveShell) -> Any:
     return getattr(shell, "kernel", None)
 
 
+def can_rewrite(shell: InteractiveShell) -> bool:
+    """Whether the kernel tells which message it works on, as ipykernel does."""
+    return hasattr(kernel_of(shell), "get_parent")
+
+
 def ipykernel_version() -> tuple[int, ...]:
     """The version of ipykernel, (0,) where there is none."""
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -87,7 +92,7 @@ class CellRewriter:
         ]
 
     def _is_own_code(self) -> bool:
-        header = kernel_of(self._shell).get_parent().get("header", {})
+        header = (kernel_of(self._shell).get_parent() or {}).get("header", {})
         first = header.get("msg_id") != self._last
         self._last = header.get("msg_id")
         return bool(first and header.get("msg_type") == "execute_request")

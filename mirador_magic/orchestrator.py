@@ -241,7 +241,8 @@ class Run:
         self, engine: Engine, stage: ModelStage, missing: ModelMissing
     ) -> ModelStage:
         """The stage on another model that is installed; raises what was missing where there is none."""
-        models = await engine.models()
+        with Silence(stage.timeout):
+            models = await engine.models()
         model = self._substitute(stage, models) if self._substitute else None
         if model is None:
             names = ", ".join(info.name for info in models) or "none"

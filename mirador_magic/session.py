@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import functools
 import os
@@ -15,7 +16,7 @@ from mirador_magic.engines.base import Engine
 from mirador_magic.engines.embedded import EmbeddedEngine
 from mirador_magic.engines.ollama import OllamaEngine
 from mirador_magic.engines.scripted import ScriptedEngine
-from mirador_magic.errors import EngineUnavailable, MiradorError, UsageError
+from mirador_magic.errors import EngineUnavailable, MiradorError, ModelMissing, UsageError
 from mirador_magic.events import Event, StageFailed
 from mirador_magic.orchestrator import Run, Watchers
 from mirador_magic.stages import DEFAULT_STAGES, ModelStage, choose, nearest
@@ -130,7 +131,10 @@ class Session:
 
     def start(self, request: Request) -> Handle:
         """Start a run on the running loop; it takes its first step when the caller next awaits."""
-        stages = choose(list(self.stages.values()), request.stages or self.route)
+        stages = choose(
+            list(self.stages.values()),
+            self.route if request.stages is None else request.stages,
+        )
         if request.model:
             stages = tuple(dataclasses.replace(stage, model=request.model) for stage in stages)
         state = RunState()
@@ -157,11 +161,13 @@ class Session:
     async def warm(self) -> None:
         """Make the first token fast: choose the engine and load the first stage's model."""
         stage = self.stages[self.route[0]]
-        try:
+        with contextlib.suppress(MiradorError):  # the first question will tell it, with its cure
             engine = await self.engine()
-            await engine.load(stage.model, stage.options)
-        except MiradorError:
-            return  # the first question will tell it, with its cure
+            try:
+                await engine.load(stage.model, stage.options)
+            except ModelMissing:
+                if instead := provision.substitute(stage, await engine.models()):
+                    await engine.load(instead, stage.options)
 
     async def aclose(self) -> None:
         """Release what the engines hold."""

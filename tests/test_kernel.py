@@ -261,6 +261,7 @@ BAD = {
     "%%mirador\n": "UsageError: there is no question → write it below %%mirador, or after %mirador",
     "%%mirador --stage x\nq": "UsageError: there is no option --stage here;",
     "%%mirador --stages quik\nq": "UsageError: there is no stage 'quik';",
+    "%%mirador --stages ,\nq": "UsageError: no stage is left to run",
     "%%mirador --engine olama\nq": "did you mean ollama?",
     "%mirador stage 2x --model m": "UsageError: stage name '2x' is not a plain word",
     "%mirador stage x": "UsageError: stage x has no model",

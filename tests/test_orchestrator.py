@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mirador_magic.engines.base import ModelInfo
 from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.errors import (
     BrokenStream,
@@ -271,10 +272,10 @@ def test_two_runs_at_once_do_not_touch_each_other() -> None:
         await asyncio.sleep(wait)
         return [(t.content, t.at) async for t in mine.process(question, ["quick_response"])]
 
-    async def main() -> tuple[Any, Any]:
+    async def main() -> Any:
         return await asyncio.gather(words("a?", 0), words("b?", 0.5))
 
-    assert run(main()) == ([("one", 0.0), (" two", 1.0)], [("one", 0.5), (" two", 1.5)])
+    assert run(main()) == [[("one", 0.0), (" two", 1.0)], [("one", 0.5), (" two", 1.5)]]
     assert [request.messages[1].content for request in engine.requests] == ["a?", "b?"]
 
 
@@ -303,6 +304,18 @@ def test_a_default_stage_whose_model_is_missing_runs_on_an_installed_one() -> No
         (stage.name, "llama3.2") for stage in DEFAULT_STAGES
     ]
     assert events[-1] == RunFinished(0.0, "answered")
+
+
+def test_an_engine_that_hangs_when_asked_for_its_models_is_silent_too() -> None:
+    class Hung(ScriptedEngine):
+        async def models(self) -> list[ModelInfo]:
+            await asyncio.sleep(1e9)
+            return []
+
+    events = run(events_of(Hung({}), substitute=substitute))
+    errors = [event.error for event in events if isinstance(event, StageFailed)]
+    assert [type(error) for error in errors] == [EngineSilent] * 3
+    assert events[-1].at == 10 + 20 + 30
 
 
 def test_a_model_that_the_user_names_is_not_substituted_and_the_installed_ones_are_told() -> None:

@@ -124,8 +124,7 @@ def _find(model: str, folder: Path) -> Path:
     for file in [given] if is_path else [folder / f"{model}.gguf", given]:
         if file.is_file():
             return file.resolve()
-    there = ", ".join(file.stem for file in _ggufs(folder)) or "none"
     raise ModelMissing(
-        f"there is no file {model}" if is_path else f"the embedded engine has no model {model}",
-        f"name a file (--model path.gguf) or a model of {folder}: {there}",
+        f"there is no file {model}" if is_path else f"there is no model {model} in {folder}",
+        "name a GGUF file: --model path/to/model.gguf",
     )

@@ -97,8 +97,8 @@ class Panel:
         return button
 
     def _tick(self) -> None:
-        self._timer = self._loop.call_later(FRAME, self._tick)
         self._paint(self._answer())
+        self._timer = self._loop.call_later(FRAME, self._tick)
 
     def _paint(self, answer: Answer) -> None:
         line = words.header(answer)
