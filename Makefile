@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lab bench venv lint clean
+.PHONY: demo test lab bench screenshots venv lint clean
 
 demo: venv  ## run the quick-start notebook on the engine that is there, print the answer
 	$(BIN)/python -m notebooks.demo
@@ -15,6 +15,9 @@ lab: venv  ## open the notebooks in JupyterLab
 
 bench: venv  ## what a user waits for, beside its baselines
 	$(BIN)/python -m benchmarks.kernel
+
+screenshots: venv  ## the README's pictures, from a real run in JupyterLab
+	MIRADOR_REQUIRE_REAL=1 MIRADOR_SCREENSHOTS=notebooks/pictures $(BIN)/python -m pytest tests/test_browser.py
 
 lint: venv
 	$(BIN)/ruff check

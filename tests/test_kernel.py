@@ -191,8 +191,9 @@ def test_an_interrupt_keeps_the_text_ends_the_stream_and_stops_run_all(
     assert any_kernel.run("1 + 1").shown[0]["text/plain"] == "2"
 
 
-def test_a_click_on_stop_ends_an_awaited_cell_well(new_kernel: Kernel) -> None:
+def test_a_click_on_stop_ends_an_awaited_cell_well_and_run_all_goes_on(new_kernel: Kernel) -> None:
     msg_id, seen = start(new_kernel, LONG["awaited"])
+    queued = new_kernel.send("print('second')")
     button = next(
         message["content"]["comm_id"]  # type: ignore[index]
         for message in seen
@@ -204,6 +205,7 @@ def test_a_click_on_stop_ends_an_awaited_cell_well(new_kernel: Kernel) -> None:
     cell = new_kernel.finish(msg_id)
     assert cell.status == "ok", cell.error
     assert "■ stopped:" in cell.shown[0]["text/plain"]
+    assert new_kernel.finish(queued).stdout.strip() == "second"
     assert new_kernel.value("mirador_answer.outcome") == "'stopped'"
     assert new_kernel.value("engine.closed_early") == "['long']"
 

@@ -48,7 +48,15 @@ def test_importing_it_brings_no_notebook_library_and_no_client() -> None:
 
 def test_the_wheel_installs_and_loads(tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip", "--quiet"]
-    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, ROOT]
+    build: list[str | Path] = [
+        *pip,
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        tmp_path,
+        ROOT,
+    ]
     subprocess.run(build, check=True, timeout=100)
     wheel = next(tmp_path.glob("*.whl"))
     names = zipfile.ZipFile(wheel).namelist()
