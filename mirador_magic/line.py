@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mirador_magic.errors import UsageError
-from mirador_magic.stages import nearest
+from mirador_magic.stages import ModelOptions, ModelStage, nearest
 
 # option → the word for its value in the manual; None: the option takes no value
 Known = Mapping[str, str | None]
@@ -118,3 +118,41 @@ def _option(word: str, rest: str, known: Known, options: dict[str, str]) -> str:
     given = value[1]
     options[word] = given[1:-1] if given[0] in "\"'" else given
     return rest[value.end() :]
+
+
+def stage_of(read: Line) -> ModelStage:
+    """The stage that a `stage` line makes."""
+    given = read.options
+    if "--model" not in given:
+        raise UsageError(
+            f"stage {read.text} has no model", f"%mirador stage {read.text} --model NAME"
+        )
+    options = ModelOptions(
+        temperature=_number(given, "--temperature"),
+        top_p=_number(given, "--top-p"),
+        num_predict=_whole(given, "--num-predict"),
+        num_ctx=_whole(given, "--num-ctx") or ModelOptions.num_ctx,
+    )
+    confidence, timeout = _number(given, "--confidence"), _number(given, "--timeout")
+    return ModelStage(
+        name=read.text,
+        model=given["--model"],
+        confidence=0.5 if confidence is None else confidence,
+        timeout=30.0 if timeout is None else timeout,
+        system_prompt=given.get("--system", ""),
+        options=options,
+    )
+
+
+def _number(given: Options, option: str) -> float | None:
+    try:
+        return float(given[option]) if option in given else None
+    except ValueError:
+        raise UsageError(f"{option} {given[option]!r} is not a number", f"{option} 0.5") from None
+
+
+def _whole(given: Options, option: str) -> int | None:
+    number = _number(given, option)
+    if number is not None and (number < 1 or number != int(number)):
+        raise UsageError(f"{option} {given[option]} is not a count of tokens", f"{option} 256")
+    return None if number is None else int(number)

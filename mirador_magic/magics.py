@@ -35,7 +35,6 @@ from mirador_magic.notebook_loop import (
 )
 from mirador_magic.provision import substitute
 from mirador_magic.session import Handle, Request, Session
-from mirador_magic.stages import ModelOptions, ModelStage
 from mirador_magic.views.answer import Answer
 from mirador_magic.views.final import Final
 from mirador_magic.views.static import bundle
@@ -104,7 +103,7 @@ class MiradorMagics(Magics):
         if read.verb == "last":
             self._show_last()
         elif read.verb == "stage":
-            self.session.add_stage(_stage(read))
+            self.session.add_stage(lines.stage_of(read))
         else:
             print(await self._status())
         return None
@@ -220,43 +219,6 @@ def _request(read: Line, cell: str) -> Request:
     )
     engine = read.options.get("--engine")
     return dataclasses.replace(request, engine=engine) if engine else request
-
-
-def _stage(read: Line) -> ModelStage:
-    given = read.options
-    if "--model" not in given:
-        raise UsageError(
-            f"stage {read.text} has no model", f"%mirador stage {read.text} --model NAME"
-        )
-    options = ModelOptions(
-        temperature=_number(given, "--temperature"),
-        top_p=_number(given, "--top-p"),
-        num_predict=_whole(given, "--num-predict"),
-        num_ctx=_whole(given, "--num-ctx") or ModelOptions.num_ctx,
-    )
-    confidence, timeout = _number(given, "--confidence"), _number(given, "--timeout")
-    return ModelStage(
-        name=read.text,
-        model=given["--model"],
-        confidence=0.5 if confidence is None else confidence,
-        timeout=30.0 if timeout is None else timeout,
-        system_prompt=given.get("--system", ""),
-        options=options,
-    )
-
-
-def _number(given: lines.Options, option: str) -> float | None:
-    try:
-        return float(given[option]) if option in given else None
-    except ValueError:
-        raise UsageError(f"{option} {given[option]!r} is not a number", f"{option} 0.5") from None
-
-
-def _whole(given: lines.Options, option: str) -> int | None:
-    number = _number(given, option)
-    if number is not None and (number < 1 or number != int(number)):
-        raise UsageError(f"{option} {given[option]} is not a count of tokens", f"{option} 256")
-    return None if number is None else int(number)
 
 
 def _is_ours(transformer: object) -> bool:

@@ -18,7 +18,7 @@ from mirador_magic.engines.ollama import OllamaEngine
 from mirador_magic.engines.scripted import ScriptedEngine
 from mirador_magic.errors import EngineUnavailable, MiradorError, ModelMissing, UsageError
 from mirador_magic.events import Event, StageFailed
-from mirador_magic.orchestrator import Run, Watchers
+from mirador_magic.run import Run, Watchers
 from mirador_magic.stages import DEFAULT_STAGES, ModelStage, choose, nearest
 from mirador_magic.views.answer import Answer
 from mirador_magic.views.run_state import RunState

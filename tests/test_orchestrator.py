@@ -30,8 +30,9 @@ from mirador_magic.events import (
     StageSubstituted,
     StreamEnd,
 )
-from mirador_magic.orchestrator import Run, StreamingOrchestrator, Token, Watchers
+from mirador_magic.orchestrator import StreamingOrchestrator, Token
 from mirador_magic.provision import substitute
+from mirador_magic.run import Run, Watchers
 from mirador_magic.stages import DEFAULT_STAGES, ModelStage
 from tests.support.virtual_time import VirtualLoop, now, run
 

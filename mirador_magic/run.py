@@ -1,0 +1,236 @@
+"""One question on its way through the stages, told as events.
+
+Pure asyncio: no notebook, no widget and no particular engine in here. A `Run` belongs to the task
+that executes it. Stopping and cancelling differ: a stop is the reader's wish, so the run ends well;
+a cancel (the kernel's interrupt) also keeps what was written, and then goes on as CancelledError.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from types import TracebackType
+from typing import Self
+
+from mirador_magic import prompts
+from mirador_magic.engines.base import Chunk, Engine, ModelInfo
+from mirador_magic.errors import BrokenStream, EngineSilent, MiradorError, ModelMissing
+from mirador_magic.events import (
+    ChunkReceived,
+    EngineChosen,
+    Event,
+    Outcome,
+    RunFinished,
+    RunStarted,
+    StageFailed,
+    StageFinished,
+    StageStarted,
+    StageStopped,
+    StageSubstituted,
+    StreamEnd,
+    ThinkingReceived,
+)
+from mirador_magic.stages import ModelStage
+
+log = logging.getLogger(__name__)
+
+Clock = Callable[[], float]
+Watcher = Callable[[Event], None]
+Substitute = Callable[[ModelStage, Sequence[ModelInfo]], str | None]
+
+# How late the loop may be before its lateness counts as the notebook's silence, not the engine's.
+_LATE = 0.05
+
+
+class Silence:
+    """Cancels the current task when nothing was heard for `limit` seconds of a free loop.
+
+    A cell that computes for a minute blocks the loop, and the engine's words wait unread: a timer
+    that fires late because of that starts again, so that only the engine's own silence counts.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+        self.over = False
+        self._loop = asyncio.get_running_loop()
+        self._heard = self._loop.time()
+
+    def heard(self) -> None:
+        """The engine said something."""
+        self._heard = self._loop.time()
+
+    def __enter__(self) -> Self:
+        self._task = asyncio.current_task()
+        self._wait_until(self._heard + self.limit)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self._timer.cancel()
+        # As asyncio.timeout does: only our own cancel becomes our error, another's goes through.
+        ours = self.over and self._task is not None and self._task.uncancel() <= 0
+        if ours and kind is asyncio.CancelledError:
+            raise EngineSilent(
+                f"the engine was silent for {self.limit:g} s",
+                "ask again, give the stage a longer timeout, or a smaller model: --model NAME",
+            ) from error
+
+    def _wait_until(self, when: float) -> None:
+        self._due = when
+        self._timer = self._loop.call_at(when, self._check)
+
+    def _check(self) -> None:
+        now = self._loop.time()
+        if now - self._due > _LATE:
+            self._heard = now
+        if self._heard + self.limit > now:
+            self._wait_until(self._heard + self.limit)
+        elif self._task:
+            self.over = True
+            self._task.cancel()
+
+
+class Watchers:
+    """Tells each watcher every event. One that raises is dropped and logged; the run goes on."""
+
+    def __init__(self, watchers: Iterable[Watcher]) -> None:
+        self._watchers = list(watchers)
+
+    def add(self, watcher: Watcher) -> None:
+        """Tell this one too, from the next event on."""
+        self._watchers.append(watcher)
+
+    def __call__(self, event: Event) -> None:
+        for watcher in tuple(self._watchers):
+            try:
+                watcher(event)
+            except Exception:
+                self._watchers.remove(watcher)
+                log.exception("a watcher of the run failed and is dropped: %r", watcher)
+
+
+class Run:
+    """One question on its way through the stages.
+
+    `open_engine` gives the engine, ready to be asked; `substitute` may name another installed model
+    for a stage whose own is missing.
+    """
+
+    def __init__(
+        self,
+        query: str,
+        stages: Sequence[ModelStage],
+        open_engine: Callable[[], Awaitable[Engine]],
+        emit: Watcher,
+        *,
+        clock: Clock = time.perf_counter,
+        substitute: Substitute | None = None,
+    ) -> None:
+        self.query = query
+        self.stages = tuple(stages)
+        self._open_engine = open_engine
+        self._emit = emit
+        self._clock = clock
+        self._substitute = substitute
+        self._stopped = False
+        self._task: asyncio.Task[object] | None = None
+        self._finished: list[tuple[str, str]] = []
+        self._causes: list[MiradorError] = []
+
+    def stop(self) -> None:
+        """End the run, keep what was written. Call it from the loop's own thread; twice is fine."""
+        if not self._stopped:
+            self._stopped = True
+            if self._task:
+                self._task.cancel()
+
+    async def execute(self) -> None:
+        """Run the stages. Raises the first cause where every stage failed."""
+        self._task = asyncio.current_task()
+        self._emit(RunStarted(self._clock(), self.query, self.stages))
+        try:
+            await self._run_stages()
+        except asyncio.CancelledError:
+            if not self._stopped or (self._task and self._task.uncancel() > 0):
+                self._end("interrupted")
+                raise
+        except BaseException as error:
+            self._end("failed", error if isinstance(error, MiradorError) else None)
+            raise
+        finally:
+            self._task = None
+        self._end("stopped" if self._stopped else "answered")
+
+    async def _run_stages(self) -> None:
+        engine = await self._open_engine()
+        self._emit(EngineChosen(self._clock(), engine.label))
+        for stage in self.stages:
+            if self._stopped:
+                return
+            await self._run_stage(engine, stage)
+        if self._causes and not self._finished:
+            raise self._causes[0]
+
+    def _end(self, outcome: Outcome, error: MiradorError | None = None) -> None:
+        self._emit(RunFinished(self._clock(), outcome, error))
+
+    async def _run_stage(self, engine: Engine, stage: ModelStage) -> None:
+        self._emit(StageStarted(self._clock(), stage.name))
+        try:
+            try:
+                await self._stream(engine, stage)
+            except ModelMissing as missing:
+                await self._stream(engine, await self._substituted(engine, stage, missing))
+        except MiradorError as error:
+            self._causes.append(error)
+            self._emit(StageFailed(self._clock(), stage.name, error))
+        except BaseException:
+            self._emit(StageStopped(self._clock(), stage.name))
+            raise
+
+    async def _stream(self, engine: Engine, stage: ModelStage) -> None:
+        """Receive one stage's answer; it counts for the next stages once it has come to its end."""
+        parts: list[str] = []
+        end: StreamEnd | None = None
+        stream = engine.stream(prompts.request(stage, self.query, self._finished))
+        async with contextlib.aclosing(stream):
+            with Silence(stage.timeout) as silence:
+                async for chunk in stream:
+                    silence.heard()
+                    self._receive(stage, chunk)
+                    parts.append(chunk.text)
+                    end = chunk.end or end
+        if end is None:
+            raise BrokenStream(f"{engine.label} ended the answer without saying so", "ask again")
+        text = "".join(parts).strip()
+        if not text:
+            raise BrokenStream(f"{stage.model} ended its answer without a word", "ask again")
+        self._finished.append((stage.name, text))
+        self._emit(StageFinished(self._clock(), stage.name, end))
+
+    def _receive(self, stage: ModelStage, chunk: Chunk) -> None:
+        if chunk.thinking:
+            self._emit(ThinkingReceived(self._clock(), stage.name, chunk.thinking))
+        if chunk.text:
+            self._emit(ChunkReceived(self._clock(), stage.name, chunk.text))
+
+    async def _substituted(
+        self, engine: Engine, stage: ModelStage, missing: ModelMissing
+    ) -> ModelStage:
+        """The stage on another model that is installed; raises what was missing where there is none."""
+        with Silence(stage.timeout):
+            models = await engine.models()
+        model = self._substitute(stage, models) if self._substitute else None
+        if model is None:
+            names = ", ".join(info.name for info in models) or "none"
+            raise type(missing)(f"{missing.what} (installed: {names})", missing.cure) from missing
+        self._emit(StageSubstituted(self._clock(), stage.name, model, missing.cure))
+        return dataclasses.replace(stage, model=model)
