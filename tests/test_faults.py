@@ -16,7 +16,7 @@ from tests.support.fault_server import ANSWER, PARTIAL, FaultServer
 from tests.support.kernels import Kernel, kernel
 from tests.support.ollama_server import OllamaServer
 from tests.support.recited import RECITED, SLOW
-from tests.test_kernel import start
+from tests.test_kernel import OURS, start
 
 SILENCE = 0.4  # seconds; the stage that hangs has it for its timeout
 
@@ -93,7 +93,7 @@ def test_a_hang_ends_at_the_stages_timeout_and_the_stream_is_closed(
 
 def test_nothing_is_left_behind_by_faults(running: Kernel) -> None:
     count = (
-        "len([t for t in asyncio.all_tasks() if 'mirador' in repr(t)]), "
+        f"len([t for t in asyncio.all_tasks() if {OURS}]), "
         "len(ipywidgets.widgets.widget._instances), "
         "len([f for f in __import__('os').listdir('/proc/self/fd')])"
     )
