@@ -17,7 +17,8 @@ bench: venv  ## what a user waits for, beside its baselines
 	$(BIN)/python -m benchmarks.kernel
 
 screenshots: venv  ## the README's pictures, from a real run in JupyterLab
-	MIRADOR_REQUIRE_REAL=1 MIRADOR_SCREENSHOTS=notebooks/pictures $(BIN)/python -m pytest tests/test_browser.py
+	MIRADOR_REQUIRE_REAL=1 MIRADOR_SCREENSHOTS=build/pictures $(BIN)/python -m pytest tests/test_browser.py
+	cp build/pictures/live-light.png build/pictures/reopened-dark.png notebooks/pictures
 
 lint: venv
 	$(BIN)/ruff check

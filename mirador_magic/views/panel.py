@@ -21,9 +21,14 @@ from mirador_magic.views.static import bundle, header_html, stage_html
 
 FRAME = 0.1  # seconds between two paints
 
+# The sizes and the right edge are those of a static output, so that nothing jumps at the end.
 _STYLE = """<style>
-.mirador {overflow: hidden}
-.mirador .widget-html, .mirador .widget-html-content {margin: 0; line-height: 1.45; width: 100%}
+.mirador {overflow: hidden; padding-right: 20px}
+.mirador .widget-html, .mirador .widget-html-content {margin: 0; width: 100%;
+  font-size: var(--jp-content-font-size1, 14px); line-height: var(--jp-content-line-height, 1.6)}
+.mirador .jupyter-button {height: 22px; line-height: 20px; margin: 0; padding: 0 8px;
+  font-size: 13px; color: inherit; background: none; border: 1px solid #80808080}
+.mirador .jupyter-button:hover {border-color: currentcolor; box-shadow: none}
 .mirador-caret {animation: mirador-blink 1s steps(2) infinite}
 @keyframes mirador-blink {50% {opacity: 0}}
 @media (prefers-reduced-motion: reduce) {.mirador-caret {display: none}}

@@ -88,7 +88,13 @@ class StageState:
 
     def stopped(self, event: StageStopped) -> None:
         self.status, self.ended = "stopped", event.at
-        self.notes.append(f"■ stopped: {self._kept()}")
+
+    def told(self, outcome: Outcome) -> None:
+        """What the end of the run says about a stage that was cut short or never began."""
+        if self.status == "stopped":
+            self.notes.append(f"■ {outcome}: {self._kept()}")
+        elif self.status == "waiting":
+            self.status = "skipped"
 
     def _rate(self) -> float | None:
         """tokens / seconds of decoding, by the engine's own figures."""
@@ -160,5 +166,4 @@ class RunState:
     def _finished(self, event: RunFinished) -> None:
         self.outcome, self.ended = event.outcome, event.at
         for state in self.stages.values():
-            if state.status == "waiting":
-                state.status = "skipped"
+            state.told(event.outcome)

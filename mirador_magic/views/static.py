@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import re
 
-from mirador_magic.confidence import RED, band
+from mirador_magic.confidence import GRAY, RED, band
 from mirador_magic.views import words
 from mirador_magic.views.answer import Answer, StageAnswer
 
@@ -85,9 +85,19 @@ def bar(stage: StageAnswer) -> str:
 
 
 def _head(stage: StageAnswer) -> str:
-    name, line, trust = map(html.escape, (stage.name, words.stage_line(stage), words.trust(stage)))
-    right = f'<span style="float:right;{_QUIET}">{trust}</span>' if trust else ""
-    return f'{right}<b>{name}</b> <span style="{_QUIET}">&nbsp;{line}</span>'
+    name, line = map(html.escape, (stage.name, words.stage_line(stage)))
+    return f'{_trust(stage)}<b>{name}</b> <span style="{_QUIET}">&nbsp;{line}</span>'
+
+
+def _trust(stage: StageAnswer) -> str:
+    """The confidence at the line's right end; its dot has the bar's colour."""
+    dot, _, rest = map(html.escape, words.trust(stage).partition(" "))
+    if not dot:
+        return ""
+    colour = GRAY if stage.status == "waiting" else band(stage.confidence).colour
+    tinted = f'<span style="color:{colour}">{dot}</span>' if colour else dot
+    quiet = f'<span style="opacity:.62">{rest}</span>'
+    return f'<span style="float:right;font-size:13px;margin-top:1px">{tinted} {quiet}</span>'
 
 
 def _body(stage: StageAnswer, caret: str = "") -> str:
@@ -107,7 +117,7 @@ def _markdown(answer: Answer, kind: str) -> str:
     blocks = [_escaped(words.header(answer, kind))]
     for stage in answer.stages:
         blocks.append(
-            f"**{_escaped(stage.name)}** {_escaped(_plain_head(stage)[len(stage.name) :])}"
+            f"**{_escaped(stage.name)}**{_escaped(_plain_head(stage)[len(stage.name) :])}"
         )
         if stage.text:
             blocks.append(_fenced(words.clean(stage.text).strip()))

@@ -51,7 +51,7 @@ def header(answer: Answer, kind: str = "") -> str:
 
 def stage_line(stage: StageAnswer) -> str:
     """What stands beside a stage's name: its model, its state, its time and pace."""
-    parts = [one_line(stage.model)]
+    parts = [one_line(stage.model).removesuffix(":latest")]
     if word := (_STATES | _ENDS).get(stage.status):
         parts.append(word)
     if stage.seconds is not None:
