@@ -50,7 +50,7 @@ TEXTS = {
     TIDE: "The tide comes in and the tide goes out, while nobody but gulls counts any wave. ",
     HOSTILE: f"{MARKUP} ![seen](http://mirador.invalid/pixel.png)",
 }
-_LAYERS = {QUICK: 256, DEEP: 256, SYNTHESIS: 192, TIDE: 256}
+_LAYERS = {QUICK: 400, DEEP: 400, SYNTHESIS: 192, TIDE: 256}
 
 LOAD = f"""\
 %load_ext mirador_magic
@@ -58,7 +58,7 @@ LOAD = f"""\
 %mirador stage hostile --model {HOSTILE} --confidence 0.6"""
 ASK = "%%mirador\nWhat should I focus on today?"
 PANEL = ".mirador"
-STAGE = f"{PANEL} > .widget-html"
+STAGE = f"{PANEL} > .widget-html ~ .widget-html"  # the first holds the header
 STOP_S = 2.0
 
 LOOK = {

@@ -16,17 +16,18 @@ from ipywidgets.widgets.widget_string import HTMLStyle
 
 from mirador_magic.events import ChunkReceived, Event, RunFinished
 from mirador_magic.views import words
-from mirador_magic.views.answer import Answer
+from mirador_magic.views.answer import Answer, StageAnswer
 from mirador_magic.views.static import bundle, header_html, stage_html
 
 FRAME = 0.1  # seconds between two paints
 
 # The sizes and the right edge are those of a static output, so that nothing jumps at the end.
 _STYLE = """<style>
-.mirador {overflow: hidden; padding-right: 20px}
+.mirador {overflow: hidden; padding-right: 20px; position: relative}
 .mirador .widget-html, .mirador .widget-html-content {margin: 0; width: 100%;
   font-size: var(--jp-content-font-size1, 14px); line-height: var(--jp-content-line-height, 1.6)}
-.mirador .jupyter-button {height: 22px; line-height: 20px; margin: 0; padding: 0 8px;
+.mirador .jupyter-button {position: absolute; z-index: 1; top: 0; right: 20px;
+  width: auto !important; height: 22px; line-height: 20px; margin: 0; padding: 0 8px;
   font-size: 13px; color: inherit; background: none; border: 1px solid #80808080}
 .mirador .jupyter-button:hover {border-color: currentcolor; box-shadow: none}
 .mirador-caret {animation: mirador-blink 1s steps(2) infinite}
@@ -55,21 +56,23 @@ class Panel:
         self._timer: asyncio.TimerHandle | None = None
 
     def show(self) -> None:
-        """Display the panel in the current cell and keep it drawn until the run ends."""
+        """Display the panel in the current cell and keep it drawn until the run ends.
+
+        Each widget is a message of its own, a millisecond before the first word: so they are few,
+        share what can be shared, and are made with their first content.
+        """
         answer = self._answer()
         self._layout = ipywidgets.Layout(width="100%", margin="0", overflow="hidden")
         self._style = HTMLStyle()
-        self._header = self._html(_STYLE)
+        self._header = self._html(self._top(answer))
         shown = () if self._buffered else answer.stages
-        self._stages = {stage.name: self._html("") for stage in shown}
-        top = [self._header] if self._stop is None else [self._header, self._button(self._stop)]
-        row = ipywidgets.HBox(top, layout=ipywidgets.Layout(justify_content="space-between"))
-        box = ipywidgets.VBox([row, *self._stages.values()], layout=self._layout)
-        box.add_class("mirador")
-        self._widgets += [*self._stages.values(), *top, row, box]
-        self._widgets += [row.layout, self._layout, self._style]
+        self._stages = {stage.name: self._html(_drawn(stage)) for stage in shown}
+        inside = [self._header, *self._stages.values()]
+        if self._stop is not None:
+            inside.insert(0, self._button(self._stop))
+        box = ipywidgets.VBox(inside, layout=self._layout, _dom_classes=("mirador",))
+        self._widgets += [*inside, box, self._layout, self._style]
         self._loop = asyncio.get_running_loop()
-        self._paint(answer)
         self._display = display(box, display_id=True)
         if answer.outcome is None:
             self._timer = self._loop.call_later(FRAME, self._tick)
@@ -95,10 +98,10 @@ class Panel:
         button = ipywidgets.Button(
             description="■ Stop",
             tooltip="End the run and keep what was written",
-            layout=ipywidgets.Layout(width="auto", flex="0 0 auto"),
+            layout=self._layout,
         )
         button.on_click(lambda _: stop())
-        self._widgets += [button.layout, button.style]
+        self._widgets.append(button.style)
         return button
 
     def _tick(self) -> None:
@@ -106,13 +109,15 @@ class Panel:
         self._timer = self._loop.call_later(FRAME, self._tick)
 
     def _paint(self, answer: Answer) -> None:
+        self._header.value = self._top(answer)
+        for name, widget in self._stages.items():
+            widget.value = _drawn(answer[name])
+
+    def _top(self, answer: Answer) -> str:
         line = words.header(answer)
         if self._stop is None:
-            line = f"{line} · {_NO_BUTTON}"
-        self._header.value = _STYLE + header_html(line)
-        for name, widget in self._stages.items():
-            stage = answer[name]
-            widget.value = stage_html(stage, _CARET if words.is_live(stage) else "")
+            return _STYLE + header_html(f"{line} · {_NO_BUTTON}")
+        return f'{_STYLE}<div style="padding-right:80px">{header_html(line)}</div>'
 
     def _replace(self, answer: Answer) -> None:
         """Put the static twin in the panel's place and leave no widget behind."""
@@ -122,3 +127,7 @@ class Panel:
         for widget in self._widgets:
             widget.close()
         self._widgets = []
+
+
+def _drawn(stage: StageAnswer) -> str:
+    return stage_html(stage, _CARET if words.is_live(stage) else "")

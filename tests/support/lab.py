@@ -188,6 +188,7 @@ def dark(page: Page) -> Iterator[None]:
     body = page.locator("body")
     page.evaluate(change, "JupyterLab Dark")
     expect(body).to_have_attribute("data-jp-theme-light", "false", timeout=WAIT_MS)
+    expect(page.locator("#jupyterlab-splash")).to_have_count(0, timeout=WAIT_MS)
     try:
         yield
     finally:
