@@ -18,7 +18,6 @@ comes first. Each stream has a client of its own, so that nothing belongs to one
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import importlib.util
 import os
 import sys
@@ -54,6 +53,8 @@ class EmbeddedEngine:
             )
         if importlib.util.find_spec("xllamacpp") is None:
             raise not_installed()
+        import importlib.metadata  # 30 ms, where no kernel has it already
+
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             self._version = importlib.metadata.version("xllamacpp")
 
