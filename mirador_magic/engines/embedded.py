@@ -53,10 +53,10 @@ class EmbeddedEngine:
             )
         if importlib.util.find_spec("xllamacpp") is None:
             raise not_installed()
-        import importlib.metadata  # 30 ms, where no kernel has it already
+        from importlib.metadata import PackageNotFoundError, version  # 30 ms outside a kernel
 
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            self._version = importlib.metadata.version("xllamacpp")
+        with contextlib.suppress(PackageNotFoundError):
+            self._version = version("xllamacpp")
 
     async def models(self) -> list[ModelInfo]:
         return [ModelInfo(file.stem, file.stat().st_size) for file in _ggufs(self.folder)]
