@@ -35,15 +35,11 @@ class EmbeddedEngine:
     """Runs GGUF files in child processes of its own. Keeps the Protocol `Engine`."""
 
     name = "embedded"
+    label = "embedded llama.cpp"
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or _default_folder()
-        self._version = ""
         self._children: dict[Path, Child] = {}
-
-    @property
-    def label(self) -> str:
-        return f"embedded llama.cpp (xllamacpp {self._version})" if self._version else self.name
 
     async def probe(self) -> None:
         if sys.platform == "win32":
@@ -53,10 +49,6 @@ class EmbeddedEngine:
             )
         if importlib.util.find_spec("xllamacpp") is None:
             raise not_installed()
-        from importlib.metadata import PackageNotFoundError, version  # 30 ms outside a kernel
-
-        with contextlib.suppress(PackageNotFoundError):
-            self._version = version("xllamacpp")
 
     async def models(self) -> list[ModelInfo]:
         return [ModelInfo(file.stem, file.stat().st_size) for file in _ggufs(self.folder)]
