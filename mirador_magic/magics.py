@@ -32,6 +32,7 @@ from mirador_magic.notebook_loop import (
     ipykernel_version,
     keep_question_marks,
     kernel_of,
+    outlives_the_cell,
 )
 from mirador_magic.provision import substitute
 from mirador_magic.session import Handle, Request, Session
@@ -115,10 +116,8 @@ class MiradorMagics(Magics):
         loop, on the spot. The answer says it, and `_value` raises it.
         """
         background = "--bg" in read.options
-        if background and kernel_of(self.shell) is None:
-            raise UsageError(
-                "--bg needs a notebook: a terminal's loop rests between cells", "omit it"
-            )
+        if background and not (awaited or outlives_the_cell(self.shell)):
+            raise UsageError("--bg needs a notebook: here the loop ends with the cell", "omit it")
         handle = self.session.start(_request(read, cell))
         view = self._view(handle, read, clickable=awaited or background)
         handle.watch(view)
@@ -189,16 +188,17 @@ class MiradorMagics(Magics):
         except MiradorError as error:
             rows = [f"  {stage.name}  {stage.model}" for stage in stages]
             return "\n".join([str(error), "stages:", *rows])
-        names = [model.name for model in models]
+        names = {model.name for model in models}
         rows = []
         for stage in stages:
             instead = substitute(stage, models)
-            state = "in memory" if stage.model in resident else "installed"
-            if stage.model not in names:
+            known = {stage.model, f"{stage.model}:latest"}  # as Ollama reads a name without a tag
+            state = "in memory" if known & resident else "installed"
+            if not known & names and not stage.model.endswith(".gguf"):
                 state = f"not installed, {instead} answers" if instead else "not installed"
             rows.append(f"  {stage.name}  {stage.model}  {state}")
-        known = ", ".join(sorted(names)) or "none"
-        return "\n".join([f"engine: {engine.label}", f"models: {known}", "stages:", *rows])
+        there = ", ".join(sorted(names)) or "none"
+        return "\n".join([f"engine: {engine.label}", f"models: {there}", "stages:", *rows])
 
 
 @contextlib.contextmanager

@@ -41,6 +41,11 @@ def kernel_of(shell: InteractiveShell) -> Any:
     return getattr(shell, "kernel", None)
 
 
+def outlives_the_cell(shell: InteractiveShell) -> bool:
+    """Whether the running loop is the kernel's own, not one that ends with a cell's coroutine."""
+    return kernel_of(shell) is not None and threading.current_thread() is threading.main_thread()
+
+
 def can_rewrite(shell: InteractiveShell) -> bool:
     """Whether the kernel tells which message it works on, as ipykernel does."""
     return hasattr(kernel_of(shell), "get_parent")

@@ -4,10 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.ollama_server import OllamaServer
 from tests.support.real import chromium_binary, ollama_binary
 from tests.support.recited import install, write_models
+
+# No test may fail for the time it took: the machines are shared.
+settings.register_profile("mirador", deadline=None)
+settings.load_profile("mirador")
 
 NEW, OLD = "0.34.1", "0.24.0"  # inference in a llama-server; the last one with inference inside
 

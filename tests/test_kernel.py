@@ -74,7 +74,7 @@ WAYS = {
     "a line in a block": "if True:\n    %mirador why so",
     "under %%time": "%%time\n%%mirador\nwhy?",
     "autoawait off": "%%mirador\nwhy?",
-    "called": "get_ipython().run_cell_magic('mirador', '', 'why?')",
+    "called": "ip = get_ipython()\nx = ip.run_cell_magic('mirador', '', 'why?')",
     "called in a function": "def f():\n    return get_ipython().run_line_magic('mirador', 'why')\na = f()",
     "run_cell": "r = get_ipython().run_cell('%mirador why', store_history=False)",
     "buffered": "%%mirador --traditional\nwhy?",
@@ -147,6 +147,9 @@ def test_without_nest_asyncio2_it_still_answers_and_loses_no_cell(path: str) -> 
         cells = [running.send(WAYS["called"]), running.send("print('second')")]
         answered(running.finish(cells[0]))
         assert running.finish(cells[1]).stdout.strip() == "second"
+        refused = running.run("call = get_ipython().run_line_magic\ncall('mirador', '--bg why')")
+        if not path:  # a thread ran it, whose loop ends with the cell
+            assert refused.error.startswith("UsageError: --bg needs a notebook")
 
 
 def start(
