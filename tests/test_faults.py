@@ -6,8 +6,6 @@ that is killed in mid-stream.
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -134,19 +132,14 @@ def test_killing_ollama_in_mid_stream_keeps_the_text_and_a_restart_mends_it(
 
 
 def test_interrupting_ends_the_generation_in_ollama(ollama: OllamaServer) -> None:
-    """The next question to the same model would wait for a generation that still runs."""
+    """The next question to the model is answered, which would wait for minutes of tokens else."""
     with kernel({"OLLAMA_HOST": ollama.host}, "%load_ext mirador_magic") as started:
-        started.run(f"%mirador stage slow --model {SLOW} --num-predict 4000")
-        waits = []
+        started.run(f"%mirador stage slow --model {SLOW} --num-predict 40000")
+        started.run(f"%mirador stage brief --model {SLOW} --num-predict 3")
         for _ in range(3):
             msg_id, _ = start(started, "%%mirador --stages slow\nwhy?", until="tide goes out")
             started.manager.interrupt_kernel()
-            cell = started.finish(msg_id)
-            assert cell.error.startswith("RunInterrupted: ")
-            before = time.monotonic()
-            cell = started.run(f"%mirador stage brief --model {SLOW} --num-predict 3")
+            assert started.finish(msg_id).error.startswith("RunInterrupted: ")
             cell = started.run("%%mirador --stages brief\nwhy?")
             assert cell.status == "ok", cell.error
-            waits.append(time.monotonic() - before)
-        # 4,000 tokens take a minute and more here; a generation that went on would be waited for.
-        assert statistics.median(waits) < 20
+            assert "cut off at its length limit" in cell.shown[0]["text/plain"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -178,10 +177,8 @@ def test_an_interrupt_keeps_the_text_ends_the_stream_and_stops_run_all(
     any_kernel.run("engine.closed_early.clear()")
     msg_id, _ = start(any_kernel, LONG[way])
     queued = any_kernel.send("print('must not run')")
-    sent = time.monotonic()
     any_kernel.manager.interrupt_kernel()
     cell = any_kernel.finish(msg_id)
-    assert time.monotonic() - sent < 5
     if way == "awaited":  # %%time itself swallows the interrupt, as it does with any code
         assert cell.status == "error"
         assert (
