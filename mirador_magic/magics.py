@@ -59,7 +59,7 @@ class MiradorMagics(Magics):
         super().__init__(shell)
         self.session = session
         self.last: Answer | None = None
-        self.just_shown: object = None
+        self._shown: tuple[object, int] = (None, 0)
         self.warming: asyncio.Task[None] | None = None
 
     @no_var_expand
@@ -140,11 +140,16 @@ class MiradorMagics(Magics):
 
     def _value(self, value: Handle | Answer | None) -> Handle | Answer | None:
         """The cell's value. Raises the interrupt that ended the run."""
-        self.just_shown = value
+        self._shown = (value, self.shell.execution_count)
         # Without an outcome its clean-up took too long to be waited for.
         if isinstance(value, Answer) and value.outcome in ("interrupted", None):
             raise RunInterrupted("what was written is kept → %mirador last, or mirador_answer")
         return value
+
+    def was_shown(self, value: object) -> bool:
+        """Whether the running cell has shown this already, while it was being written."""
+        shown, cell = self._shown
+        return shown is value and cell == self.shell.execution_count
 
     def _view(self, handle: Handle, read: Line, *, clickable: bool) -> View:
         """What shows this run here."""
@@ -249,11 +254,10 @@ def load(shell: InteractiveShell) -> None:
 
     def show(value: object) -> None:
         # The cell's own value was shown while it ran; anything else is shown as asked.
-        fresh = magics.just_shown is value
-        magics.just_shown = None
-        if isinstance(value, Answer) and not fresh:
+        shown = magics.was_shown(value)
+        if isinstance(value, Answer) and not shown:
             display(bundle(value), raw=True)
-        elif kernel_of(shell) is None or not fresh:
+        elif kernel_of(shell) is None or not shown:
             print(repr(value))  # a terminal has written "Out[n]:" already
 
     assert shell.display_formatter is not None

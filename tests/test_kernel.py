@@ -111,6 +111,15 @@ def test_the_value_is_the_answer_and_is_shown_once(any_kernel: Kernel) -> None:
     answered(any_kernel.run("%mirador last"))
 
 
+@pytest.mark.parametrize("way", ["an assigned line", "under %%time", "called in a function"])
+def test_a_value_that_no_cell_ended_with_is_shown_where_it_is_asked_for(
+    any_kernel: Kernel, way: str
+) -> None:
+    any_kernel.run(WAYS[way])
+    answered(any_kernel.run("mirador_answer"))
+    answered(any_kernel.run("from IPython.display import display\ndisplay(mirador_answer)"))
+
+
 def test_a_running_cell_paints_each_stage(any_kernel: Kernel) -> None:
     cell = any_kernel.run("%%mirador --stages deep_analysis\nwhy?")
     painted = [
@@ -191,6 +200,7 @@ def test_an_interrupt_keeps_the_text_ends_the_stream_and_stops_run_all(
     found = any_kernel.value("mirador_answer.outcome, mirador_answer.text.startswith('word word')")
     assert found == "('interrupted', True)"
     assert any_kernel.value("engine.closed_early") == "['long']"
+    assert "■ interrupted:" in any_kernel.run("mirador_answer").shown[0]["text/plain"]
     assert any_kernel.run("1 + 1").shown[0]["text/plain"] == "2"
 
 
