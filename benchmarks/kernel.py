@@ -9,12 +9,14 @@ first token    from sending a cell to the first painted word of the answer (iopu
                first chunk of a bare streaming HTTP client on the same server, and beside the
                first output of a cell that only prints
 interrupt      from the interrupt to the kernel's idle, in mid-stream
+orphan         from the SIGKILL of a parent to the end of its embedded engine's child
 load           %load_ext mirador_magic in a fresh kernel, beside importing what it needs
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import platform
 import statistics
@@ -26,11 +28,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
+import psutil
 
 from tests.support.kernels import Kernel, kernel
 from tests.support.ollama_server import OllamaServer
 from tests.support.real import ollama_binary
 from tests.support.recited import QUICK, RECITED, SLOW, install, write_models
+from tests.support.reciting_gguf import write
 
 QUESTION = "Why is the sky blue?"
 FIRST_WORD = RECITED[QUICK].split()[0]
@@ -48,6 +52,7 @@ def main() -> None:
         with OllamaServer(ollama_binary("0.34.1"), Path(folder) / "ollama") as server:
             install(server, models)
             rows = [*first_token(server, given.runs), *interrupt(server, given.runs // 2)]
+    rows += orphan(given.runs // 2)
     rows += load(max(3, given.runs // 4))
     print(f"Python {platform.python_version()}, Ollama {server.version}, {platform.machine()}")
     for row in rows:
@@ -141,6 +146,37 @@ def interrupt(server: OllamaServer, runs: int) -> list[Row]:
         row("interrupt in mid-stream → kernel idle", idle),
         row("the same model's next first token", again),
     ]
+
+
+_PARENT = """
+import asyncio, sys
+from pathlib import Path
+from mirador_magic.engines.embedded import EmbeddedEngine
+from mirador_magic.stages import ModelOptions
+
+asyncio.run((engine := EmbeddedEngine(Path(sys.argv[1]))).load("recites", ModelOptions()))
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def orphan(runs: int) -> list[Row]:
+    """Kill a process that has an embedded engine, and wait for the child that it leaves."""
+    gone = []
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder) / "recites.gguf", "Some words to recite.")
+        command = [sys.executable, "-c", _PARENT, folder]
+        for _ in range(runs):
+            with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+                assert parent.stdout and parent.stdout.readline() == b"ready\n"
+                (child,) = psutil.Process(parent.pid).children()
+                sent = time.perf_counter()
+                parent.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    while child.status() != psutil.STATUS_ZOMBIE:
+                        time.sleep(0.001)
+                gone.append(time.perf_counter() - sent)
+    return [row("embedded: parent's SIGKILL → child gone", gone)]
 
 
 def load(runs: int) -> list[Row]:

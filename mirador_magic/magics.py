@@ -208,11 +208,11 @@ class MiradorMagics(Magics):
 
 @contextlib.contextmanager
 def _interrupts() -> Iterator[None]:
-    """An interrupt where no answer was under way."""
+    """An interrupt where no answer was under way, or a second one while the first is seen to."""
     try:
         yield
     except asyncio.CancelledError:
-        raise RunInterrupted("nothing was written → run the cell again") from None
+        raise RunInterrupted("the cell was cut short → run it again, or %mirador last") from None
 
 
 def _request(read: Line, cell: str) -> Request:
@@ -270,7 +270,7 @@ def load(shell: InteractiveShell) -> None:
 
 
 def unload(shell: InteractiveShell) -> None:
-    """Take the magic out of this shell again, and end its warm-up."""
+    """Take the magic out of this shell again, end its warm-up and release what the engines hold."""
     for transformers in (shell.input_transformers_cleanup, shell.input_transformers_post):
         transformers[:] = [each for each in transformers if not _is_ours(each)]
     magics = shell.magics_manager.registry.pop("MiradorMagics", None)
@@ -280,3 +280,8 @@ def unload(shell: InteractiveShell) -> None:
         shell.magics_manager.magics[kind].pop("mirador", None)
     if magics.warming:
         magics.warming.cancel()
+    session = magics.session
+    try:
+        session.closing = asyncio.get_running_loop().create_task(session.aclose())
+    except RuntimeError:  # a terminal: no loop runs between the cells
+        complete(session.aclose())

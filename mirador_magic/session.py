@@ -119,6 +119,7 @@ class Session:
             "scripted": ScriptedEngine(),
         }
         self._answering: dict[str, Engine] = {}
+        self.closing: asyncio.Task[None] | None = None  # a task is kept by who started it
 
     def add_stage(self, stage: ModelStage) -> None:
         """Make a stage known by its name, for `--stages`; a known name is replaced."""
@@ -170,7 +171,7 @@ class Session:
                     await engine.load(instead, stage.options)
 
     async def aclose(self) -> None:
-        """Release what the engines hold."""
+        """Release what the engines hold: connections, processes and the models in them."""
         for engine in self._engines.values():
             await engine.aclose()
 

@@ -332,5 +332,7 @@ def test_the_manual_and_the_extension_can_be_had_again(new_kernel: Kernel) -> No
     assert "--traditional" in manual
     assert new_kernel.run("%reload_ext mirador_magic").status == "ok"
     answered(new_kernel.run("%%mirador\nwhy?"))
+    assert new_kernel.value("len(engine.loaded)") == "3"
     assert new_kernel.run("%unload_ext mirador_magic").status == "ok"
+    assert new_kernel.value("engine.loaded") == "[]"  # the models are released
     assert "not found" in new_kernel.run("%%mirador\nwhy?").stdout

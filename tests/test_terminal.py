@@ -118,6 +118,22 @@ def test_ctrl_c_keeps_what_was_written_and_leaves_nothing_running() -> None:
         assert "word word" not in terminal.until("In [8]:")
 
 
+def test_unloading_releases_the_models() -> None:
+    with ipython(NO_COLOR="1") as terminal:
+        terminal.type(
+            "from mirador_magic import session; e = session.current()._engines['scripted']\n"
+        )
+        terminal.until("In [6]:")
+        terminal.type("%mirador why\n")
+        terminal.until("In [7]:")
+        terminal.type("n = len(e.loaded)\n")
+        terminal.until("In [8]:")
+        terminal.type("%unload_ext mirador_magic\n")
+        terminal.until("In [9]:")
+        terminal.type("(n, e.loaded)\n")
+        assert "(3, [])" in terminal.until("In [10]:")
+
+
 def test_the_background_needs_a_notebook_and_says_so() -> None:
     with ipython(NO_COLOR="1") as terminal:
         terminal.type("%mirador --bg why\n")

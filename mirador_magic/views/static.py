@@ -17,12 +17,12 @@ _QUIET = "opacity:.62;font-size:13px"
 _FAINT = "#80808055"
 
 
-def bundle(answer: Answer, kind: str = "") -> dict[str, str]:
-    """The MIME bundle of an answer; `kind` is a word for the header, such as 'traditional'."""
+def bundle(answer: Answer) -> dict[str, str]:
+    """The MIME bundle of an answer."""
     return {
-        "text/html": _html(answer, kind),
-        "text/markdown": _markdown(answer, kind),
-        "text/plain": plain(answer, kind),
+        "text/html": _html(answer),
+        "text/markdown": _markdown(answer),
+        "text/plain": plain(answer),
     }
 
 
@@ -36,9 +36,9 @@ def header_html(text: str) -> str:
     return f'<div style="{_QUIET};margin:2px 0 8px">{html.escape(text)}</div>'
 
 
-def plain(answer: Answer, kind: str = "") -> str:
+def plain(answer: Answer) -> str:
     """The whole answer as plain text."""
-    blocks = [words.header(answer, kind)]
+    blocks = [words.header(answer)]
     for stage in answer.stages:
         lines = [_plain_head(stage), words.clean(stage.text).strip()]
         lines += [f"({note})" for note in words.notes(stage)]
@@ -46,14 +46,14 @@ def plain(answer: Answer, kind: str = "") -> str:
     return "\n\n".join(blocks)
 
 
-def _html(answer: Answer, kind: str) -> str:
+def _html(answer: Answer) -> str:
     begun = [stage for stage in answer.stages if stage.text or stage.status != "skipped"]
     open_one = _shown(answer)
     stages = [
         stage_html(stage) if stage is open_one or not stage.text else _folded(stage)
         for stage in begun
     ]
-    return f"<div>{header_html(words.header(answer, kind))}{''.join(stages)}</div>"
+    return f"<div>{header_html(words.header(answer))}{''.join(stages)}</div>"
 
 
 def _shown(answer: Answer) -> StageAnswer | None:
@@ -113,8 +113,8 @@ def _plain_head(stage: StageAnswer) -> str:
     return " · ".join(filter(None, (stage.name, words.stage_line(stage), words.trust(stage))))
 
 
-def _markdown(answer: Answer, kind: str) -> str:
-    blocks = [_escaped(words.header(answer, kind))]
+def _markdown(answer: Answer) -> str:
+    blocks = [_escaped(words.header(answer))]
     for stage in answer.stages:
         blocks.append(
             f"**{_escaped(stage.name)}**{_escaped(_plain_head(stage)[len(stage.name) :])}"

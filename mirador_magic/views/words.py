@@ -34,11 +34,9 @@ def seconds(value: float) -> str:
     return f"{value:.2f} s" if value < 1 else f"{value:.1f} s"
 
 
-def header(answer: Answer, kind: str = "") -> str:
+def header(answer: Answer) -> str:
     """The first line: the route, the engine, the first token and the total."""
-    parts = ["mirador"]
-    parts += [kind] if kind else []
-    parts += [" → ".join(stage.name for stage in answer.stages)]
+    parts = ["mirador", " → ".join(stage.name for stage in answer.stages)]
     parts += [one_line(answer.engine)] if answer.engine else []
     if answer.first_token is not None:
         parts.append(f"first token {seconds(answer.first_token)}")
