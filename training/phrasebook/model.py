@@ -1,0 +1,109 @@
+"""A small llama in torch: the shape that llama.cpp runs, with interleaved rotary pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The model's size. `width` is heads x 32; tensors are named as in a GGUF file."""
+
+    vocabulary: int = 2048
+    width: int = 160
+    layers: int = 4
+    heads: int = 5
+    kv_heads: int = 1
+    feed_forward: int = 448
+    context: int = 2048
+    rope_base: float = 10000.0
+    epsilon: float = 1e-5
+
+    @property
+    def head(self) -> int:
+        return self.width // self.heads
+
+
+class Block(nn.Module):
+    """Attention and a gated feed-forward, each behind its norm."""
+
+    def __init__(self, shape: Shape, dropout: float) -> None:
+        super().__init__()
+        self.shape = shape
+        wide, narrow = shape.heads * shape.head, shape.kv_heads * shape.head
+        self.attn_norm = nn.RMSNorm(shape.width, shape.epsilon)
+        self.attn_q = nn.Linear(shape.width, wide, bias=False)
+        self.attn_k = nn.Linear(shape.width, narrow, bias=False)
+        self.attn_v = nn.Linear(shape.width, narrow, bias=False)
+        self.attn_output = nn.Linear(wide, shape.width, bias=False)
+        self.ffn_norm = nn.RMSNorm(shape.width, shape.epsilon)
+        self.ffn_gate = nn.Linear(shape.width, shape.feed_forward, bias=False)
+        self.ffn_up = nn.Linear(shape.width, shape.feed_forward, bias=False)
+        self.ffn_down = nn.Linear(shape.feed_forward, shape.width, bias=False)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, turn: Tensor) -> Tensor:
+        """x: (batch, time, width); turn: (time, head / 2) complex."""
+        x = x + self.dropout(self._attend(self.attn_norm(x), turn))
+        h = self.ffn_norm(x)
+        h = self.ffn_down(F.silu(self.ffn_gate(h)) * self.ffn_up(h))
+        return x + self.dropout(h)
+
+    def _attend(self, h: Tensor, turn: Tensor) -> Tensor:
+        batch, time, _ = h.shape
+        shape = self.shape
+        q = self.attn_q(h).view(batch, time, shape.heads, shape.head)
+        k = self.attn_k(h).view(batch, time, shape.kv_heads, shape.head)
+        v = self.attn_v(h).view(batch, time, shape.kv_heads, shape.head)
+        q, k = _rotated(q, turn).transpose(1, 2), _rotated(k, turn).transpose(1, 2)
+        group = shape.heads // shape.kv_heads
+        k = k.repeat_interleave(group, dim=1)
+        v = v.transpose(1, 2).repeat_interleave(group, dim=1)
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.attn_output(mixed.transpose(1, 2).reshape(batch, time, -1))
+
+
+class Llama(nn.Module):
+    """Token ids (batch, time) to logits; the embedding is the output matrix too."""
+
+    def __init__(self, shape: Shape, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.shape = shape
+        self.token_embd = nn.Embedding(shape.vocabulary, shape.width)
+        self.blk = nn.ModuleList(Block(shape, dropout) for _ in range(shape.layers))
+        self.output_norm = nn.RMSNorm(shape.width, shape.epsilon)
+        self.dropout = nn.Dropout(dropout)
+        for name, weight in self.named_parameters():
+            if weight.dim() == 2:
+                deep = name.endswith(("attn_output.weight", "ffn_down.weight"))
+                nn.init.normal_(weight, std=0.02 / (2 * shape.layers) ** 0.5 if deep else 0.02)
+        self.register_buffer("turn", _turns(shape), persistent=False)
+
+    def hidden(self, tokens: Tensor) -> Tensor:
+        """The last layer's states (batch, time, width), ready for the output matrix."""
+        x = self.dropout(self.token_embd(tokens))
+        turn = self.turn[: tokens.shape[1]]
+        for block in self.blk:
+            x = block(x, turn)
+        return self.output_norm(x)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        return F.linear(hidden, self.token_embd.weight)
+
+
+def _turns(shape: Shape) -> Tensor:
+    """The rotation of each position and pair: (context, head / 2, 2), cosine and sine."""
+    steps = torch.arange(0, shape.head, 2).float() / shape.head
+    angles = torch.outer(torch.arange(shape.context).float(), shape.rope_base**-steps)
+    return torch.stack([angles.cos(), angles.sin()], dim=-1)
+
+
+def _rotated(x: Tensor, turn: Tensor) -> Tensor:
+    """x: (batch, time, heads, head); neighbours are pairs, as llama.cpp's llama has them."""
+    cosine, sine = turn[:, None, :, 0], turn[:, None, :, 1]
+    even, odd = x[..., 0::2], x[..., 1::2]
+    return torch.stack([even * cosine - odd * sine, even * sine + odd * cosine], -1).flatten(-2)

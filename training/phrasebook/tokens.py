@@ -1,0 +1,79 @@
+"""The phrase book's tokens: a byte-level BPE of its own, in the form of a chat."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from training.phrasebook.corpus import PARTS, STAGES, Corpus
+from training.phrasebook.examples import Example, prompt
+
+START, END = "<|im_start|>", "<|im_end|>"
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content']"
+    " + '<|im_end|>' + '\n'}}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+class Tokens:
+    """Text to token ids and back."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self.end = int(tokenizer.token_to_id(END))
+
+    @classmethod
+    def learned(cls, corpus: Corpus, size: int) -> Tokens:
+        """A vocabulary of this size, learned from what is trained on and nothing else."""
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=size,
+            special_tokens=[START, END],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        tokenizer.train_from_iterator(_texts(corpus), trainer)
+        return cls(tokenizer)
+
+    @property
+    def json(self) -> str:
+        return str(self._tokenizer.to_str())
+
+    @classmethod
+    def from_json(cls, text: str) -> Tokens:
+        return cls(Tokenizer.from_str(text))
+
+    def prompt(self, turns: Sequence[tuple[str, str]]) -> list[int]:
+        """A chat up to where the model is to speak, as the chat template writes it."""
+        text = "".join(f"{START}{role}\n{content}{END}\n" for role, content in turns)
+        return self.text(f"{text}{START}assistant\n")
+
+    def example(self, example: Example) -> tuple[list[int], int]:
+        """The tokens of prompt and answer, and where the answer begins."""
+        before = self.prompt(example.turns)
+        return [*before, *self.text(example.answer), self.end], len(before)
+
+    def text(self, text: str) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+
+
+def _texts(corpus: Corpus) -> Iterable[str]:
+    for stage in STAGES:
+        yield from (text for _, text in prompt(stage, "?", [("quick_response", "?")]))
+        for entry in corpus.entries:
+            yield entry.answers[stage]
+        chance = random.Random(0)
+        yield from (corpus.refuse(stage, chance) for _ in range(40))
+    for part in PARTS:
+        if part != "held_out":
+            yield from corpus.unknown[part]
+            for entry in corpus.entries:
+                yield from entry.phrasings[part]
