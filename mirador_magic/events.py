@@ -82,11 +82,12 @@ class ThinkingReceived:
 
 @dataclass(frozen=True)
 class ChunkReceived:
-    """A piece of the stage's answer came; never empty."""
+    """A piece of the stage's answer came; never empty. `logprobs` as in a Chunk."""
 
     at: float
     stage: str
     text: str
+    logprobs: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

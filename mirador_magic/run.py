@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -40,7 +39,7 @@ log = logging.getLogger(__name__)
 
 Clock = Callable[[], float]
 Watcher = Callable[[Event], None]
-Substitute = Callable[[ModelStage, Sequence[ModelInfo]], str | None]
+Substitute = Callable[[ModelStage, Sequence[ModelInfo]], ModelStage | None]
 
 # How late the loop may be before its lateness counts as the notebook's silence, not the engine's.
 _LATE = 0.05
@@ -120,8 +119,8 @@ class Watchers:
 class Run:
     """One question on its way through the stages.
 
-    `open_engine` gives the engine, ready to be asked; `substitute` may name another installed model
-    for a stage whose own is missing.
+    `open_engine` gives the engine, ready to be asked; `substitute` may give the stage on another
+    installed model where its own is missing.
     """
 
     def __init__(
@@ -220,7 +219,7 @@ class Run:
         if chunk.thinking:
             self._emit(ThinkingReceived(self._clock(), stage.name, chunk.thinking))
         if chunk.text:
-            self._emit(ChunkReceived(self._clock(), stage.name, chunk.text))
+            self._emit(ChunkReceived(self._clock(), stage.name, chunk.text, chunk.logprobs))
 
     async def _substituted(
         self, engine: Engine, stage: ModelStage, missing: ModelMissing
@@ -228,9 +227,9 @@ class Run:
         """The stage on another model that is installed; raises what was missing where there is none."""
         with Silence(stage.timeout):
             models = await engine.models()
-        model = self._substitute(stage, models) if self._substitute else None
-        if model is None:
+        instead = self._substitute(stage, models) if self._substitute else None
+        if instead is None:
             names = ", ".join(info.name for info in models) or "none"
             raise type(missing)(f"{missing.what} (installed: {names})", missing.cure) from missing
-        self._emit(StageSubstituted(self._clock(), stage.name, model, missing.cure))
-        return dataclasses.replace(stage, model=model)
+        self._emit(StageSubstituted(self._clock(), stage.name, instead.model, missing.cure))
+        return instead

@@ -39,6 +39,8 @@ def body_of(request: ChatRequest) -> bytes:
         "messages": [{"role": each.role, "content": each.content} for each in request.messages],
         "stream": True,
         "stream_options": {"include_usage": True},
+        "logprobs": True,
+        "top_logprobs": 1,  # without it the server lists the 20 likeliest of each token
     } | {name: value for name, value in chosen.items() if value is not None}
     return json.dumps(body, ensure_ascii=False).encode(errors="replace")  # a lone surrogate
 
@@ -84,7 +86,8 @@ class Reader:
                 if thinking := delta.get("reasoning_content"):
                     yield Chunk(thinking=thinking)
                 if text := delta.get("content"):
-                    yield Chunk(text=text)
+                    told = (choice.get("logprobs") or {}).get("content") or ()
+                    yield Chunk(text=text, logprobs=tuple(float(t["logprob"]) for t in told))
             self._counts |= (event.get("usage") or {}) | (event.get("timings") or {})
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise BrokenStream(

@@ -36,10 +36,15 @@ class ChatRequest:
 
 @dataclass(frozen=True)
 class Chunk:
-    """What was received: a piece of the answer, or of the model's thinking. The last has `end`."""
+    """What was received: a piece of the answer, or of the model's thinking. The last has `end`.
+
+    `logprobs` are the natural logarithms of the probabilities that the model gave the tokens of
+    `text`, before temperature and top_p; empty where the engine does not tell them.
+    """
 
     text: str = ""
     thinking: str = ""
+    logprobs: tuple[float, ...] = ()
     end: StreamEnd | None = None
 
 

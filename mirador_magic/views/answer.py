@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from mirador_magic.confidence import How
 from mirador_magic.events import Outcome
 
 Status = Literal["waiting", "asked", "thinking", "writing", "done", "stopped", "failed", "skipped"]
@@ -16,8 +17,10 @@ LIVE: frozenset[Status] = frozenset({"asked", "thinking", "writing"})
 class StageAnswer:
     """One stage's part. Times are in seconds, `tokens` as the engine counts them.
 
-    `confidence` is the stage's declared one (0..1). `first_token` and `seconds` count from the
-    stage's own start; `rate` is tokens per second of writing; None where there is nothing to count.
+    `confidence` is in 0..1; `how` tells whether it is the stage's declared one, measured from the
+    tokens' probabilities, or calibrated on labelled answers. `first_token` and `seconds` count from
+    the stage's own start; `rate` is tokens per second of writing; None where there is nothing to
+    count.
     `notes` are for people: what was substituted, cut or kept.
     """
 
@@ -32,6 +35,7 @@ class StageAnswer:
     rate: float | None = None
     error: str | None = None
     notes: tuple[str, ...] = ()
+    how: How = "declared"
 
 
 @dataclass(frozen=True, repr=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from mirador_magic.confidence import Gauge, judged
 from mirador_magic.events import (
     ChunkReceived,
     EngineChosen,
@@ -34,6 +35,7 @@ class StageState:
         self.model = stage.model
         self.status: Status = "waiting"
         self.parts: list[str] = []
+        self.gauge = Gauge()
         self.started: float | None = None
         self.first: float | None = None
         self.ended: float | None = None
@@ -46,10 +48,12 @@ class StageState:
         """The stage as it stands at `now`, in seconds of the run's clock."""
         began = self.started
         until = now if self.ended is None else self.ended
+        confidence, how = judged(self.gauge, self.stage.confidence, self.model, self.stage.name)
         return StageAnswer(
             name=self.stage.name,
             model=self.model,
-            confidence=self.stage.confidence,
+            confidence=confidence,
+            how=how,
             status=self.status,
             text="".join(self.parts),
             first_token=None if began is None or self.first is None else self.first - began,
@@ -63,6 +67,7 @@ class StageState:
     def wrote(self, event: ChunkReceived) -> None:
         self.status = "writing"
         self.parts.append(event.text)
+        self.gauge.add(event.logprobs)
         if self.first is None:
             self.first = event.at
 
