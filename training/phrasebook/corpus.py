@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 FOLDER = Path(__file__).with_name("corpus")
 FIELDS = ("notebooks", "analysis", "python", "models", "mirador", "everyday")
@@ -128,7 +128,7 @@ def _spaced(text: str) -> str:
     return " ".join(text.split())
 
 
-def _read(file: Path) -> dict[str, list[dict[str, str]]]:
+def _read(file: Path) -> dict[str, Any]:
     with file.open("rb") as opened:
         return tomllib.load(opened)
 

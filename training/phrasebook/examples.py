@@ -6,6 +6,8 @@ drafts in it are the answers, or the refusals, that the earlier stages would hav
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,29 +63,32 @@ def prompt(
     return tuple((message.role, message.content) for message in request.messages)
 
 
-class Examples:
-    """Draws examples. `with_tuning` trains on the tuning phrasings too, for the final model."""
+def prompts_digest() -> str:
+    """What the prompts look like that it was trained on; another look asks for another training."""
+    looks = [
+        prompt("quick_response", "?", []),
+        prompt("deep_analysis", "?", [("quick_response", "a\nb")]),
+        prompt("synthesis", "?", [("quick_response", "a"), ("deep_analysis", "b")]),
+    ]
+    return hashlib.sha256(json.dumps(looks).encode()).hexdigest()
 
-    def __init__(self, corpus: Corpus, chance: random.Random, *, with_tuning: bool) -> None:
+
+class Examples:
+    """Draws examples from what is trained on."""
+
+    def __init__(self, corpus: Corpus, chance: random.Random) -> None:
         self._corpus = corpus
         self._chance = chance
-        self._known = [
-            (entry, entry.phrasings["trained"] + (entry.phrasings["tuning"] if with_tuning else ()))
-            for entry in corpus.entries
-        ]
-        self._unknown = corpus.unknown["trained"] + (
-            corpus.unknown["tuning"] if with_tuning else ()
-        )
 
     def draw(self, stage: str) -> Example:
         """One example of this stage."""
         chance = self._chance
         entry: Entry | None = None
         if chance.random() < UNKNOWN:
-            question = chance.choice(self._unknown)
+            question = chance.choice(self._corpus.unknown["trained"])
         else:
-            entry, phrasings = chance.choice(self._known)
-            question = chance.choice(phrasings)
+            entry = chance.choice(self._corpus.entries)
+            question = chance.choice(entry.phrasings["trained"])
         weights, choices = zip(*DRAFTS[stage], strict=True)
         earlier = chance.choices(choices, weights)[0]
         drafts = [(name, self._said(entry, name)) for name in earlier]
@@ -98,6 +103,10 @@ class Examples:
     def _worn(self, question: str) -> str:
         """The question as people type it: without its capitals or its mark, framed, misspelt."""
         chance = self._chance
+        words = question.split(" ")
+        if chance.random() < 0.12 and len(words) > 4:
+            del words[chance.randrange(len(words))]
+            question = " ".join(words)
         if chance.random() < 0.3:
             question = question.rstrip("?.!")
         if chance.random() < 0.12:

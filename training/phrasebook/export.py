@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
 import gguf
 import numpy as np
 
-from training.phrasebook.examples import prompt
+from training.phrasebook.examples import prompts_digest
 from training.phrasebook.model import Llama
 from training.phrasebook.tokens import CHAT_TEMPLATE, END, START, Tokens
 
@@ -25,21 +24,13 @@ def export(model: Llama, tokens: Tokens, out: Path) -> None:
     for name, weight in model.state_dict().items():
         data = weight.detach().cpu().float().numpy()
         kind = gguf.GGMLQuantizationType.Q8_0 if data.ndim == 2 else gguf.GGMLQuantizationType.F32
-        writer.add_tensor(name, gguf.quants.quantize(np.ascontiguousarray(data), kind), raw_dtype=kind)
+        writer.add_tensor(
+            name, gguf.quants.quantize(np.ascontiguousarray(data), kind), raw_dtype=kind
+        )
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-
-
-def prompts_digest() -> str:
-    """What the prompts look like that it was trained on; another look asks for another training."""
-    looks = [
-        prompt("quick_response", "?", []),
-        prompt("deep_analysis", "?", [("quick_response", "a\nb")]),
-        prompt("synthesis", "?", [("quick_response", "a"), ("deep_analysis", "b")]),
-    ]
-    return hashlib.sha256(json.dumps(looks).encode()).hexdigest()
 
 
 def _describe(writer: gguf.GGUFWriter, model: Llama) -> None:

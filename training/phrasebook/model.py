@@ -14,11 +14,11 @@ class Shape:
     """The model's size. `width` is heads x 32; tensors are named as in a GGUF file."""
 
     vocabulary: int = 2048
-    width: int = 160
+    width: int = 128
     layers: int = 4
-    heads: int = 5
+    heads: int = 4
     kv_heads: int = 1
-    feed_forward: int = 448
+    feed_forward: int = 384
     context: int = 2048
     rope_base: float = 10000.0
     epsilon: float = 1e-5
@@ -46,9 +46,12 @@ class Block(nn.Module):
         self.ffn_down = nn.Linear(shape.feed_forward, shape.width, bias=False)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, turn: Tensor) -> Tensor:
-        """x: (batch, time, width); turn: (time, head / 2) complex."""
-        x = x + self.dropout(self._attend(self.attn_norm(x), turn))
+    def forward(self, x: Tensor, turn: Tensor, chosen: Tensor | None = None) -> Tensor:
+        """x: (batch, time, width); turn: (time, head / 2, 2). The states, or the chosen ones."""
+        mixed = self._attend(self.attn_norm(x), turn)
+        if chosen is not None:
+            x, mixed = x[chosen], mixed[chosen]
+        x = x + self.dropout(self.attn_output(mixed))
         h = self.ffn_norm(x)
         h = self.ffn_down(F.silu(self.ffn_gate(h)) * self.ffn_up(h))
         return x + self.dropout(h)
@@ -64,7 +67,7 @@ class Block(nn.Module):
         k = k.repeat_interleave(group, dim=1)
         v = v.transpose(1, 2).repeat_interleave(group, dim=1)
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return self.attn_output(mixed.transpose(1, 2).reshape(batch, time, -1))
+        return mixed.transpose(1, 2).reshape(batch, time, -1)
 
 
 class Llama(nn.Module):
@@ -80,15 +83,18 @@ class Llama(nn.Module):
         for name, weight in self.named_parameters():
             if weight.dim() == 2:
                 deep = name.endswith(("attn_output.weight", "ffn_down.weight"))
-                nn.init.normal_(weight, std=0.02 / (2 * shape.layers) ** 0.5 if deep else 0.02)
+                std = 0.05 if "embd" in name else weight.shape[1] ** -0.5
+                nn.init.normal_(weight, std=std / (2 * shape.layers) ** 0.5 if deep else std)
         self.register_buffer("turn", _turns(shape), persistent=False)
 
-    def hidden(self, tokens: Tensor) -> Tensor:
-        """The last layer's states (batch, time, width), ready for the output matrix."""
+    def hidden(self, tokens: Tensor, chosen: Tensor | None = None) -> Tensor:
+        """The last layer's states (batch, time, width), or the chosen ones (count, width)."""
         x = self.dropout(self.token_embd(tokens))
         turn = self.turn[: tokens.shape[1]]
-        for block in self.blk:
+        *most, last = self.blk
+        for block in most:
             x = block(x, turn)
+        x = last(x, turn, chosen)
         return self.output_norm(x)
 
     def logits(self, hidden: Tensor) -> Tensor:

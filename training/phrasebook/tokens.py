@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from training.phrasebook.corpus import PARTS, STAGES, Corpus
+from training.phrasebook.corpus import STAGES, Corpus
 from training.phrasebook.examples import Example, prompt
 
 START, END = "<|im_start|>", "<|im_end|>"
@@ -72,8 +72,6 @@ def _texts(corpus: Corpus) -> Iterable[str]:
             yield entry.answers[stage]
         chance = random.Random(0)
         yield from (corpus.refuse(stage, chance) for _ in range(40))
-    for part in PARTS:
-        if part != "held_out":
-            yield from corpus.unknown[part]
-            for entry in corpus.entries:
-                yield from entry.phrasings[part]
+    yield from corpus.unknown["trained"]
+    for entry in corpus.entries:
+        yield from entry.phrasings["trained"]
