@@ -312,3 +312,35 @@ def check_harmless(page: Page, shown: Locator) -> None:
     assert MARKUP in (shown.text_content() or "")
     expect(shown.locator("script, img, a, pre")).to_have_count(0)
     assert page.evaluate("() => window.pwned") is None
+
+
+@pytest.fixture(scope="module")
+def lab_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
+    """JupyterLab on a machine without Ollama and without a model of the user's."""
+    folder = tmp_path_factory.mktemp("lab-alone")
+    nowhere = {"OLLAMA_HOST": "127.0.0.1:9", "MIRADOR_MODELS": str(folder / "none")}
+    with LabServer(folder, MIRADOR_PACE="60", **nowhere) as running:
+        yield running
+
+
+def test_without_ollama_the_bars_tell_what_the_phrase_book_knows(
+    chromium: Path, lab_alone: LabServer, request: pytest.FixtureRequest
+) -> None:
+    cells = ["%load_ext mirador_magic", ASK, "%%mirador\nWhich river flows through Ulaanbaatar?"]
+    with open_page(chromium, lab_alone) as page, contextlib.ExitStack() as end:
+        notebook = Notebook(page, lab_alone, request.node.name, cells)
+        end.callback(notebook.discard)
+        notebook.run(0)
+        notebook.start(1)
+        panel = wait_for_live(notebook, 1, "deep_analysis")
+        expect(panel.get_by_role("button", name="Stop")).to_be_visible()
+        notebook.wait(1)
+        notebook.run(2)
+        for number, words, name in ((1, "sure", "known-light"), (2, "unsure|low", "unknown-light")):
+            output = notebook.output(number)
+            expect(output).to_contain_text("embedded llama.cpp, slowed to 60 tok/s")
+            expect(output).to_contain_text("a phrase book, not an assistant")
+            check_bars(output, 3)
+            for text, _ in output.evaluate(_BARS):
+                assert re.search(rf"● \d+ % ({words}) calibrated", text), text
+            shoot(notebook, number, name)

@@ -16,6 +16,7 @@ from mirador_magic import prompts
 from mirador_magic.stages import DEFAULT_STAGES
 from training.phrasebook.corpus import Corpus, Entry
 
+Turns = tuple[tuple[str, str], ...]
 STAGES = {stage.name: stage for stage in DEFAULT_STAGES}
 
 # How often a stage sees which earlier drafts: the whole route mostly, shorter ones now and then.
@@ -29,7 +30,6 @@ DRAFTS: dict[str, tuple[tuple[float, tuple[str, ...]], ...]] = {
     ),
 }
 UNKNOWN = 0.3  # the share of questions to refuse
-BARE = 0.05  # the share of quick prompts without a system prompt, as a plain chat sends them
 
 _BEFORE = (
     "please tell me: ",
@@ -51,13 +51,11 @@ _AFTER = (" please", " thanks", ", please", " ?", "??", "...", " Thank you.", " 
 class Example:
     """A prompt, as (role, text) turns, and what is to be said to it."""
 
-    turns: tuple[tuple[str, str], ...]
+    turns: Turns
     answer: str
 
 
-def prompt(
-    stage: str, question: str, drafts: Sequence[tuple[str, str]]
-) -> tuple[tuple[str, str], ...]:
+def prompt(stage: str, question: str, drafts: Sequence[tuple[str, str]]) -> Turns:
     """The turns that a run sends for this stage."""
     request = prompts.request(STAGES[stage], question, drafts)
     return tuple((message.role, message.content) for message in request.messages)
@@ -93,8 +91,6 @@ class Examples:
         earlier = chance.choices(choices, weights)[0]
         drafts = [(name, self._said(entry, name)) for name in earlier]
         turns = prompt(stage, self._worn(question), drafts)
-        if stage == "quick_response" and chance.random() < BARE:
-            turns = turns[1:]
         return Example(turns, self._said(entry, stage))
 
     def _said(self, entry: Entry | None, stage: str) -> str:

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+Pair = tuple[Tensor, Tensor]
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -17,7 +19,7 @@ class Shape:
     width: int = 128
     layers: int = 4
     heads: int = 4
-    kv_heads: int = 1
+    kv_heads: int = 4
     feed_forward: int = 384
     context: int = 2048
     rope_base: float = 10000.0
@@ -46,17 +48,23 @@ class Block(nn.Module):
         self.ffn_down = nn.Linear(shape.feed_forward, shape.width, bias=False)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, turn: Tensor, chosen: Tensor | None = None) -> Tensor:
-        """x: (batch, time, width); turn: (time, head / 2, 2). The states, or the chosen ones."""
-        mixed = self._attend(self.attn_norm(x), turn)
+    def forward(
+        self, x: Tensor, turn: Tensor, before: Pair | None = None, chosen: Tensor | None = None
+    ) -> tuple[Tensor, Pair]:
+        """The states, or the chosen ones, and the keys and values for what follows.
+
+        x: (batch, time, width); turn: (time, head / 2, 2); `before` holds those of a shared
+        beginning, (1, heads, time before, head).
+        """
+        mixed, pair = self._attend(self.attn_norm(x), turn, before)
         if chosen is not None:
             x, mixed = x[chosen], mixed[chosen]
         x = x + self.dropout(self.attn_output(mixed))
         h = self.ffn_norm(x)
         h = self.ffn_down(F.silu(self.ffn_gate(h)) * self.ffn_up(h))
-        return x + self.dropout(h)
+        return x + self.dropout(h), pair
 
-    def _attend(self, h: Tensor, turn: Tensor) -> Tensor:
+    def _attend(self, h: Tensor, turn: Tensor, before: Pair | None) -> tuple[Tensor, Pair]:
         batch, time, _ = h.shape
         shape = self.shape
         q = self.attn_q(h).view(batch, time, shape.heads, shape.head)
@@ -66,8 +74,15 @@ class Block(nn.Module):
         group = shape.heads // shape.kv_heads
         k = k.repeat_interleave(group, dim=1)
         v = v.transpose(1, 2).repeat_interleave(group, dim=1)
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return mixed.transpose(1, 2).reshape(batch, time, -1)
+        if before is None:
+            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        else:
+            k = torch.cat([before[0].expand(batch, -1, -1, -1), k], dim=2)
+            v = torch.cat([before[1].expand(batch, -1, -1, -1), v], dim=2)
+            seen = torch.ones(time, k.shape[2], dtype=torch.bool, device=h.device)
+            seen = seen.tril(k.shape[2] - time)
+            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+        return mixed.transpose(1, 2).reshape(batch, time, -1), (k, v)
 
 
 class Llama(nn.Module):
@@ -84,18 +99,30 @@ class Llama(nn.Module):
             if weight.dim() == 2:
                 deep = name.endswith(("attn_output.weight", "ffn_down.weight"))
                 std = 0.05 if "embd" in name else weight.shape[1] ** -0.5
-                nn.init.normal_(weight, std=std / (2 * shape.layers) ** 0.5 if deep else std)
+                # what a block adds must not drown the embeddings, by which attention finds words
+                nn.init.normal_(weight, std=0.02 / (2 * shape.layers) ** 0.5 if deep else std)
         self.register_buffer("turn", _turns(shape), persistent=False)
 
-    def hidden(self, tokens: Tensor, chosen: Tensor | None = None) -> Tensor:
-        """The last layer's states (batch, time, width), or the chosen ones (count, width)."""
-        x = self.dropout(self.token_embd(tokens))
-        turn = self.turn[: tokens.shape[1]]
-        *most, last = self.blk
-        for block in most:
-            x = block(x, turn)
-        x = last(x, turn, chosen)
+    def hidden(self, tokens: Tensor, chosen: Tensor | None = None, shared: int = 0) -> Tensor:
+        """The last layer's states (batch, time, width), or the chosen ones (count, width).
+
+        All rows begin with the same `shared` tokens, which are computed once; the states are those
+        of the tokens behind them, and `chosen` is (batch, time - shared).
+        """
+        x = self.dropout(self.token_embd(tokens[:, shared:]))
+        turn = self.turn[shared : tokens.shape[1]]
+        beginnings = self._beginnings(tokens[:1, :shared]) if shared else [None] * len(self.blk)
+        for number, (block, before) in enumerate(zip(self.blk, beginnings, strict=True), 1):
+            x, _ = block(x, turn, before, chosen if number == len(self.blk) else None)
         return self.output_norm(x)
+
+    def _beginnings(self, tokens: Tensor) -> list[Pair]:
+        """The keys and values of a beginning, layer by layer."""
+        x, pairs = self.dropout(self.token_embd(tokens)), []
+        for block in self.blk:
+            x, pair = block(x, self.turn[: tokens.shape[1]])
+            pairs.append(pair)
+        return pairs
 
     def logits(self, hidden: Tensor) -> Tensor:
         return F.linear(hidden, self.token_embd.weight)

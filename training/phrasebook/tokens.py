@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from training.phrasebook.corpus import STAGES, Corpus
-from training.phrasebook.examples import Example, prompt
+from training.phrasebook.examples import Example, Turns, prompt
 
 START, END = "<|im_start|>", "<|im_end|>"
 CHAT_TEMPLATE = (
@@ -48,21 +48,24 @@ class Tokens:
     def from_json(cls, text: str) -> Tokens:
         return cls(Tokenizer.from_str(text))
 
-    def prompt(self, turns: Sequence[tuple[str, str]]) -> list[int]:
+    def prompt(self, turns: Turns) -> list[int]:
         """A chat up to where the model is to speak, as the chat template writes it."""
-        text = "".join(f"{START}{role}\n{content}{END}\n" for role, content in turns)
-        return self.text(f"{text}{START}assistant\n")
+        return [*self._turns(turns), *self.text(f"{START}assistant\n")]
 
-    def example(self, example: Example) -> tuple[list[int], int]:
-        """The tokens of prompt and answer, and where the answer begins."""
+    def example(self, example: Example) -> tuple[list[int], int, int]:
+        """The tokens of prompt and answer, and where the user's turn and the answer begin."""
         before = self.prompt(example.turns)
-        return [*before, *self.text(example.answer), self.end], len(before)
+        asked = len(self._turns(example.turns[:-1]))
+        return [*before, *self.text(example.answer), self.end], asked, len(before)
+
+    def _turns(self, turns: Turns) -> list[int]:
+        return self.text("".join(f"{START}{role}\n{content}{END}\n" for role, content in turns))
 
     def text(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
-    def decode(self, ids: Sequence[int]) -> str:
-        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+    def decode(self, ids: Sequence[int], *, special: bool = False) -> str:
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=not special))
 
 
 def _texts(corpus: Corpus) -> Iterable[str]:

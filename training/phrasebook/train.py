@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from training.phrasebook import corpus as corpora
+from training.phrasebook.check import check
 from training.phrasebook.corpus import STAGES, Corpus
 from training.phrasebook.examples import Examples
 from training.phrasebook.export import export
@@ -35,15 +36,22 @@ from training.phrasebook.tokens import Tokens
 
 @dataclass(frozen=True)
 class Recipe:
-    """How it is trained. `tokens` is the size of a batch, padding included; rates are AdamW's."""
+    """How it is trained. `tokens` is the size of a batch, padding included; rates are AdamW's.
+
+    An answer's first token counts 1 + `first` times as much as its last: the first ones decide
+    which answer it is, and the others follow. The user's turn counts `prompt` a token: the words of
+    the question, and the earlier drafts, which are answers too.
+    """
 
     seed: int = 7
-    steps: int = 8000
+    steps: int = 8500
     tokens: int = 2500
     rate: float = 3e-3
     warmup: int = 100
     decay: float = 0.1
-    dropout: float = 0.05
+    dropout: float = 0.02
+    first: float = 7.0
+    prompt: float = 0.25
     shares: tuple[float, ...] = (0.36, 0.30, 0.34)  # of the batches, by stage
 
 
@@ -76,28 +84,29 @@ def train(recipe: Recipe, shape: Shape, corpus: Corpus, out: Path, log: TextIO) 
     for step, (stage, batch) in enumerate(_batches(recipe, examples, tokens), 1):
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate * _schedule(recipe, step)
-        loss = _loss(model, *(part.to(device) for part in batch))
+        loss, plain = _loss(model, *(part.to(device) for part in batch))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        losses[stage].append(loss.item())
+        losses[stage].append(plain)
         if step % 100 == 0 or step == recipe.steps:
             means = {name: round(sum(each) / len(each), 4) for name, each in losses.items()}
             _say(log, {"step": step, "s": round(time.perf_counter() - began), **means})
             losses.clear()
         if step % 1000 == 0 or step == recipe.steps:
             export(model, tokens, out)
+            _say(log, {"step": step, **check(model, tokens, out, corpus)})
 
 
 def _batches(
     recipe: Recipe, examples: Examples, tokens: Tokens
 ) -> Iterator[tuple[str, tuple[Tensor, Tensor]]]:
-    """Batches of one stage each, so that little is padding: ids, and the targets or -100."""
+    """Batches of one stage each, so that little is padding: token ids, and each one's weight."""
     chance = random.Random(recipe.seed + 1)
     for _ in range(recipe.steps):
         stage = chance.choices(STAGES, recipe.shares)[0]
-        rows: list[tuple[list[int], int]] = []
+        rows: list[tuple[list[int], int, int]] = []
         longest = 0
         while True:
             row = tokens.example(examples.draw(stage))
@@ -105,20 +114,28 @@ def _batches(
             if rows and longest * (len(rows) + 1) > recipe.tokens:
                 break
             rows.append(row)
-        width = max(len(ids) for ids, _ in rows)
+        width = max(len(ids) for ids, _, _ in rows)
         ids = torch.zeros(len(rows), width, dtype=torch.long)
-        targets = torch.full((len(rows), width), -100)
-        for number, (row_ids, begin) in enumerate(rows):
-            row = torch.tensor(row_ids)
-            ids[number, : len(row)] = row
-            targets[number, begin - 1 : len(row) - 1] = row[begin:]
-        yield stage, (ids, targets)
+        weights = torch.zeros(len(rows), width)
+        for number, (row_ids, asked, begin) in enumerate(rows):
+            ids[number, : len(row_ids)] = torch.tensor(row_ids)
+            weights[number, asked:begin] = recipe.prompt
+            place = torch.arange(len(row_ids) - begin)
+            weights[number, begin : len(row_ids)] = 1 + recipe.first * torch.exp(-place / 4)
+        yield stage, (ids, weights)
 
 
-def _loss(model: Llama, ids: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy of the answers' tokens alone: the prompts are always given."""
-    said = targets != -100
-    return F.cross_entropy(model.logits(model.hidden(ids)[said]), targets[said])
+def _loss(model: Llama, ids: Tensor, weights: Tensor) -> tuple[Tensor, float]:
+    """The weighted cross-entropy of what is to be learned, and the plain one of the answers."""
+    common = int((ids == ids[:1]).all(0).int().cumprod(0).sum())
+    shared = common if 2 * common > ids.shape[1] else 0  # else its mask costs more than it saves
+    targets, weights = ids[:, shared + 1 :], weights[:, shared + 1 :]
+    chosen = F.pad(weights > 0, (0, 1))
+    logits = model.logits(model.hidden(ids, chosen, shared))
+    chosen = chosen[:, :-1]
+    weights = weights[chosen]
+    each = F.cross_entropy(logits, targets[chosen], reduction="none")
+    return (each * weights).sum() / weights.sum(), each[weights >= 1].mean().item()
 
 
 def _schedule(recipe: Recipe, step: int) -> float:

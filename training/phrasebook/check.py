@@ -1,0 +1,76 @@
+"""Holds the exported file against the torch model: the same tokens, the same probabilities.
+
+llama.cpp reads the file in the embedded engine's own child process, and is asked for the whole
+distribution after the same tokens that torch is given: prompts of all stages, with the beginnings
+of their answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+import torch
+
+from mirador_magic.engines._embedded_process import Child
+from mirador_magic.engines._embedded_stream import client_of
+from training.phrasebook.corpus import STAGES, Corpus
+from training.phrasebook.examples import Examples
+from training.phrasebook.model import Llama
+from training.phrasebook.tokens import Tokens
+
+PLACES = 30
+MOST = 0.05  # q8_0 rounds weights and activations; float32 on both sides differs by 5e-4
+
+
+def check(model: Llama, tokens: Tokens, file: Path, corpus: Corpus) -> dict[str, object]:
+    """The largest difference of a probability, and how often the likeliest token is the same.
+
+    Raises ValueError where the file does not say what the model says.
+    """
+    examples, chance = Examples(corpus, random.Random(1)), random.Random(1)
+    model.eval()
+    found: list[tuple[float, bool]] = []
+    for place in range(PLACES):
+        ids, _, begin = tokens.example(examples.draw(STAGES[place % 3]))
+        ids = ids[: chance.randrange(begin, len(ids))]
+        found.append(_compare(model, tokens, file, ids))
+    model.train()
+    worst, same = max(gap for gap, _ in found), sum(same for _, same in found)
+    if worst > MOST or same < PLACES - 1:
+        raise ValueError(f"{file} is not the model: {worst=:.4f}, {same=} of {PLACES}")
+    return {"places": PLACES, "largest_difference": round(worst, 5), "same_likeliest": same}
+
+
+@torch.no_grad()
+def _compare(model: Llama, tokens: Tokens, file: Path, ids: list[int]) -> tuple[float, bool]:
+    device = model.token_embd.weight.device
+    hidden = model.hidden(torch.tensor([ids], device=device))[:, -1]
+    own = model.logits(hidden).softmax(-1)[0].cpu()
+    text = tokens.decode(ids, special=True)
+    other = torch.zeros_like(own)
+    read, odds = asyncio.run(_ask(file, text, ids, len(own)))
+    if read != ids:
+        raise ValueError(f"{file} reads other tokens: {text[-80:]!r}")
+    for token, p in odds.items():
+        other[token] = p
+    return float((own - other).abs().max()), bool(own.argmax() == other.argmax())
+
+
+async def _ask(
+    file: Path, text: str, ids: list[int], vocabulary: int
+) -> tuple[list[int], dict[int, float]]:
+    """llama.cpp's tokens of the text, and its probabilities of the token that follows."""
+    child = Child(file.name, file, 2048)
+    try:
+        await child.ready()
+        async with client_of(child.socket) as client:
+            asked = {"content": text, "parse_special": True, "add_special": False}
+            read = (await client.post("/tokenize", json=asked)).json()["tokens"]
+            wish = {"prompt": ids, "n_predict": 1, "n_probs": vocabulary, "temperature": 0.0}
+            told = (await client.post("/completion", json=wish)).json()
+    finally:
+        await child.end()
+    first = told["completion_probabilities"][0]["top_logprobs"]
+    return read, {one["id"]: float(torch.tensor(one["logprob"]).exp()) for one in first}
