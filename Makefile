@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lab bench screenshots venv lint clean
+.PHONY: demo test lab bench phrasebook screenshots venv lint clean
 
 demo: venv  ## run the quick-start notebook on the engine that is there, print the answer
 	$(BIN)/python -m notebooks.demo
@@ -11,10 +11,19 @@ test: venv lint  ## every check and every test; what needs Ollama or Chromium sk
 	$(BIN)/python -m pytest
 
 lab: venv  ## open the notebooks in JupyterLab
-	MIRADOR_MODELS="$${MIRADOR_MODELS:-$(CURDIR)/build/demo/models}" $(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab notebooks
 
 bench: venv  ## what a user waits for, beside its baselines
 	$(BIN)/python -m benchmarks.kernel
+	$(BIN)/python -m benchmarks.phrasebook
+
+phrasebook:  ## train Mirador's own model anew: about an hour on two cores, 4 GB of torch
+	$(PYTHON) -m venv build/train
+	build/train/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	build/train/bin/python -m pip install --quiet --editable . --group train
+	build/train/bin/python -m training.phrasebook.train mirador_magic/models/phrasebook.gguf --log training/phrasebook/train.log
+	build/train/bin/python -m training.phrasebook.evaluate tuning --calibrate
+	build/train/bin/python -m training.phrasebook.evaluate held_out
 
 screenshots: venv  ## the README's pictures, from a real run in JupyterLab
 	MIRADOR_REQUIRE_REAL=1 MIRADOR_SCREENSHOTS=build/pictures $(BIN)/python -m pytest tests/test_browser.py

@@ -41,6 +41,8 @@ VERBS: Mapping[str, Known] = {
     "last": {},
     "status": {},
     "stage": STAGE,
+    "pull": {},
+    "provision": {"--phrasebook": None},
 }
 
 _OPTION = re.compile(r"\s*(--?[A-Za-z][\w-]*)")
@@ -73,7 +75,7 @@ def read(line: str, *, verbs: bool = True) -> Line:
         late, rest = _head(rest, VERBS[verb], options)
         name = name or late
     text = rest.strip()
-    if verb not in ("ask", "stage") and text:
+    if verb not in ("ask", "stage", "pull") and text:
         raise UsageError(f"%mirador {verb} takes no text", f"to ask it: %mirador ask {verb} {text}")
     return Line(verb, text, name, options)
 

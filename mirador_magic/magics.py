@@ -21,6 +21,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 from IPython.display import display
 
 from mirador_magic import line as lines
+from mirador_magic import phrasebook
 from mirador_magic import session as sessions
 from mirador_magic.errors import MiradorError, RunInterrupted, UsageError
 from mirador_magic.events import Event, RunFinished
@@ -72,6 +73,8 @@ class MiradorMagics(Magics):
         %mirador                                the engine, the stages and their models
         %mirador last                           show the last answer again
         %mirador stage NAME --model MODEL …     make a stage of your own, for --stages
+        %mirador pull hf:ORG/REPO/FILE.gguf     fetch a model for the embedded engine
+        %mirador provision --phrasebook         put Mirador's own tiny model into Ollama too
 
         options
           --stages a,b      the stages to run, in this order; all three by default
@@ -105,6 +108,10 @@ class MiradorMagics(Magics):
             self._show_last()
         elif read.verb == "stage":
             self.session.add_stage(lines.stage_of(read))
+        elif read.verb == "pull":
+            await self._pull(read.text)
+        elif read.verb == "provision":
+            await self._provision(read)
         else:
             print(await self._status())
         return None
@@ -183,6 +190,19 @@ class MiradorMagics(Magics):
             raise UsageError("there is no answer yet", "ask something: %mirador your question")
         display(bundle(self.last), raw=True)
 
+    async def _pull(self, text: str) -> None:
+        from mirador_magic.views.progress import ProgressLine
+
+        shown = ProgressLine(in_notebook=kernel_of(self.shell) is not None)
+        file = await self.session.pull(text, shown)
+        print(f"{file} is there → %%mirador --engine embedded --model {file.stem}")
+
+    async def _provision(self, read: Line) -> None:
+        if "--phrasebook" not in read.options:
+            raise UsageError("%mirador provision: of what?", "%mirador provision --phrasebook")
+        label = await self.session.provision_phrasebook()
+        print(f"{label} has {phrasebook.NAME} now → %%mirador --model {phrasebook.NAME}")
+
     async def _status(self) -> str:
         """The engine, its models and the stages, as text."""
         stages = self.session.stages.values()
@@ -197,10 +217,11 @@ class MiradorMagics(Magics):
         rows = []
         for stage in stages:
             instead = substitute(stage, models)
+            other = f"{instead.model} answers" if instead else ""
             known = {stage.model, f"{stage.model}:latest"}  # as Ollama reads a name without a tag
             state = "in memory" if known & resident else "installed"
             if not known & names and not stage.model.endswith(".gguf"):
-                state = f"not installed, {instead} answers" if instead else "not installed"
+                state = ", ".join(filter(None, ("not installed", other)))
             rows.append(f"  {stage.name}  {stage.model}  {state}")
         there = ", ".join(sorted(names)) or "none"
         return "\n".join([f"engine: {engine.label}", f"models: {there}", "stages:", *rows])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import functools
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mirador_magic import provision
 from mirador_magic.engines.base import Engine
@@ -22,6 +22,9 @@ from mirador_magic.run import Run, Watchers
 from mirador_magic.stages import DEFAULT_STAGES, ModelStage, choose, nearest
 from mirador_magic.views.answer import Answer
 from mirador_magic.views.run_state import RunState
+
+if TYPE_CHECKING:
+    from mirador_magic.pull import Progress
 
 ENGINES = ("auto", "ollama", "embedded", "scripted")
 
@@ -113,9 +116,10 @@ class Session:
     def __init__(self, stages: Sequence[ModelStage] = DEFAULT_STAGES) -> None:
         self.stages: dict[str, ModelStage] = {stage.name: stage for stage in stages}
         self.route = tuple(self.stages)
+        self._embedded = EmbeddedEngine()
         self._engines: dict[str, Engine] = {
             "ollama": OllamaEngine(),
-            "embedded": EmbeddedEngine(),
+            "embedded": self._embedded,
             "scripted": ScriptedEngine(),
         }
         self._answering: dict[str, Engine] = {}
@@ -137,7 +141,7 @@ class Session:
             self.route if request.stages is None else request.stages,
         )
         if request.model:
-            stages = tuple(dataclasses.replace(stage, model=request.model) for stage in stages)
+            stages = tuple(provision.on(stage, request.model) for stage in stages)
         state = RunState()
         watchers = Watchers([state, self._watch])
         run = Run(
@@ -168,7 +172,24 @@ class Session:
                 await engine.load(stage.model, stage.options)
             except ModelMissing:
                 if instead := provision.substitute(stage, await engine.models()):
-                    await engine.load(instead, stage.options)
+                    await engine.load(instead.model, instead.options)
+
+    async def pull(self, text: str, tell: Callable[[Progress], None]) -> Path:
+        """Fetch hf:ORG/REPO/FILE.gguf into the embedded engine's folder; `tell` hears how far it is."""
+        from mirador_magic.pull import pull, read_source
+
+        return await pull(read_source(text), self._embedded.folder, tell)
+
+    async def provision_phrasebook(self) -> str:
+        """Create the phrase book in Ollama; the label of the Ollama that has it now."""
+        engine = self._engines["ollama"]
+        if not isinstance(engine, OllamaEngine):
+            raise UsageError(
+                "what runs in Ollama's place here is none", "use_engine(OllamaEngine())"
+            )
+        await engine.probe()
+        await provision.create_phrasebook(engine)
+        return engine.label
 
     async def aclose(self) -> None:
         """Release what the engines hold: connections, processes and the models in them."""
@@ -181,17 +202,16 @@ class Session:
         return engine
 
     async def _auto(self) -> Engine:
-        """Ollama where it answers, else the embedded engine where it has a model."""
+        """Ollama where it answers, else the embedded engine, which brings a model of its own."""
         try:
             return await self._probed("ollama")
         except EngineUnavailable as without:
-            embedded = self._engines["embedded"]
-            if not await embedded.models():
+            try:
+                return await self._probed("embedded")
+            except EngineUnavailable as neither:
                 raise EngineUnavailable(
-                    f"{without.what}, and the embedded engine has no model",
-                    f"{without.cure}, or give a GGUF file: %%mirador --model path/to/model.gguf",
-                ) from without
-            return await self._probed("embedded")
+                    f"{without.what}, and {neither.what}", f"{without.cure}, or {neither.cure}"
+                ) from neither
 
     def _watch(self, event: Event) -> None:
         if isinstance(event, StageFailed) and isinstance(event.error, EngineUnavailable):

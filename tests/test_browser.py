@@ -340,7 +340,7 @@ def test_without_ollama_the_bars_tell_what_the_phrase_book_knows(
             output = notebook.output(number)
             expect(output).to_contain_text("embedded llama.cpp, slowed to 60 tok/s")
             expect(output).to_contain_text("a phrase book, not an assistant")
+            shoot(notebook, number, name)
             check_bars(output, 3)
             for text, _ in output.evaluate(_BARS):
                 assert re.search(rf"● \d+ % ({words}) calibrated", text), text
-            shoot(notebook, number, name)

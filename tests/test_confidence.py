@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 from hypothesis import example, given
@@ -12,7 +13,6 @@ from mirador_magic import confidence, phrasebook
 from mirador_magic.confidence import (
     FAIR,
     LOW,
-    SKIPPED,
     SURE,
     UNCALIBRATED_MOST,
     UNSURE,
@@ -22,6 +22,10 @@ from mirador_magic.confidence import (
     band,
     judged,
 )
+from mirador_magic.events import ChunkReceived, RunStarted, StageStarted, StageSubstituted
+from mirador_magic.stages import ModelStage
+from mirador_magic.views import words
+from mirador_magic.views.run_state import RunState
 
 LOGS = st.lists(st.floats(max_value=0.0, min_value=-30.0), max_size=120)
 
@@ -41,7 +45,7 @@ def measured_of(logprobs: list[float]) -> float:
 
 def by_definition(logprobs: list[float]) -> float:
     """The formula as the docstring has it, over the whole list at once."""
-    logs = [max(log, -10.0) for log in logprobs[SKIPPED:]]
+    logs = [max(log, -10.0) for log in logprobs]
     groups = [logs[max(end - WINDOW, 0) : end] for end in range(1, len(logs) + 1)]
     means = [math.exp(sum(group) / len(group)) for group in groups]
     lowest = min(means[WINDOW - 1 :], default=means[-1])
@@ -53,7 +57,7 @@ def by_definition(logprobs: list[float]) -> float:
 @given(LOGS)
 @example([0.0] * 50)
 def test_the_gauge_keeps_to_its_formula(logprobs: list[float]) -> None:
-    if len(logprobs) <= SKIPPED:
+    if not logprobs:
         assert gauge_of(logprobs).measured is None
     else:
         measured = measured_of(logprobs)
@@ -103,3 +107,21 @@ def test_a_calibration_keeps_the_order(one: float, other: float) -> None:
 )
 def test_the_bands_begin_where_the_panel_says(value: float, name: confidence.Band) -> None:
     assert band(value) is name
+
+
+def test_the_panel_says_how_a_confidence_was_had() -> None:
+    state = RunState(clock=lambda: 2.0)
+    stage = ModelStage("quick_response", "tiny", 0.6, 5.0, "Be brief.")
+    state(RunStarted(0.0, "why?", (stage,)))
+    state(StageStarted(0.0, stage.name))
+    assert words.trust(state.answer()[stage.name]) == "○ 60 % low declared"
+    state(ChunkReceived(1.0, stage.name, "so", (math.log(0.8),) * 4))
+    assert words.trust(state.answer()[stage.name]) == "● ~80 % fair measured"
+    state(StageSubstituted(1.0, stage.name, phrasebook.NAME, ""))
+    assert re.fullmatch(r"● \d+ % \w+ calibrated", words.trust(state.answer()[stage.name]))
+
+
+@given(st.floats(0, 1))
+def test_a_number_never_says_more_than_its_band(confidence: float) -> None:
+    shown = int(words.percent(confidence).removesuffix(" %"))
+    assert band(shown / 100) is band(confidence)

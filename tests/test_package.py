@@ -61,13 +61,17 @@ def test_the_wheel_installs_and_loads(tmp_path: Path) -> None:
     wheel = next(tmp_path.glob("*.whl"))
     names = zipfile.ZipFile(wheel).namelist()
     assert "mirador_magic/py.typed" in names
-    assert not [name for name in names if name.startswith(("tests", "notebooks", "benchmarks"))]
+    assert not [
+        name for name in names if name.startswith(("tests", "notebooks", "benchmarks", "training"))
+    ]
     site = tmp_path / "site"
     subprocess.run([*pip, "install", "--no-deps", "--target", site, wheel], check=True, timeout=100)
     with kernel({"PYTHONPATH": str(site)}, "%load_ext mirador_magic") as running:
         assert str(site) in running.value("__import__('mirador_magic').__file__")
         cell = running.run("%%mirador --engine scripted\nwhy?")
         assert "no model wrote it" in cell.shown[0]["text/plain"]
+        cell = running.run("%%mirador --engine embedded\nWhat is a kernel?")  # the model came along
+        assert cell.shown[0]["text/plain"].count(" % sure calibrated") == 3
 
 
 def test_the_readmes_python_runs(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ class Child:
             with contextlib.ExitStack() as belongings:
                 folder = tempfile.mkdtemp(prefix="mirador-", dir=_short_tempdir())
                 belongings.callback(shutil.rmtree, folder, ignore_errors=True)
-                self._socket = os.path.join(folder, "llama.sock")  # the suffix makes it no host
+                self.socket = os.path.join(folder, "llama.sock")  # the suffix makes it no host
                 self._stderr = belongings.enter_context(tempfile.TemporaryFile())
                 self._process = belongings.enter_context(self._spawn(file))
                 belongings.callback(self._process.kill)
@@ -85,7 +85,7 @@ class Child:
         reader = Reader(self.model, load_s)
         try:
             async with (
-                client_of(self._socket) as client,
+                client_of(self.socket) as client,
                 client.stream("POST", "/v1/chat/completions", content=body_of(request)) as response,
             ):
                 if response.status_code != 200:
@@ -102,7 +102,7 @@ class Child:
             "parent": os.getpid(),
             "path": [entry for entry in sys.path if isinstance(entry, str)],
             "model": str(file),
-            "socket": self._socket,
+            "socket": self.socket,
             "num_ctx": self.num_ctx,
             "threads": 1 if self.size < _TINY else _cores(),
         }
@@ -122,7 +122,7 @@ class Child:
 
                 said = self._line()
                 if "ready" in said:
-                    _greet(self._socket)
+                    _greet(self.socket)
                     self.version = said["ready"]
                 else:
                     self._failure = self._why_not(said)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import AsyncGenerator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from mirador_magic.engines.base import ChatRequest, Chunk
@@ -43,6 +45,18 @@ def body_of(request: ChatRequest) -> bytes:
         "top_logprobs": 1,  # without it the server lists the 20 likeliest of each token
     } | {name: value for name, value in chosen.items() if value is not None}
     return json.dumps(body, ensure_ascii=False).encode(errors="replace")  # a lone surrogate
+
+
+async def paced(chunks: AsyncGenerator[Chunk, None], rate: float) -> AsyncGenerator[Chunk, None]:
+    """The same chunks, at most `rate` a second. What came late is not made up for in a rush."""
+    loop = asyncio.get_running_loop()
+    due = -math.inf
+    async with contextlib.aclosing(chunks):
+        async for chunk in chunks:
+            if (early := due - loop.time()) > 0:
+                await asyncio.sleep(early)
+            due = loop.time() + 1 / rate
+            yield chunk
 
 
 class Reader:

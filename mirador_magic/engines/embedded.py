@@ -1,8 +1,9 @@
 """The embedded engine: llama.cpp (xllamacpp) in a child process, for any GGUF file.
 
 A model is named by the path of its file, or by the file's name without `.gguf` if it lies in the
-engine's folder ($MIRADOR_MODELS, or ~/.local/share/mirador/models). The first question to a model
-starts a child (`_embedded_child.py`), which stays until `aclose()`; another num_ctx replaces it.
+engine's folder ($MIRADOR_MODELS, or ~/.local/share/mirador/models). The phrase book is always
+there. The first question to a model starts a child (`_embedded_child.py`), which stays until
+`aclose()`; another num_ctx replaces it.
 
     parent                                   child
     Popen, one JSON argument ──────────────▶ loads the model
@@ -19,29 +20,44 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import math
 import os
 import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
+from mirador_magic import phrasebook
 from mirador_magic.engines._embedded_process import Child, not_installed
+from mirador_magic.engines._embedded_stream import paced
 from mirador_magic.engines.base import ChatRequest, Chunk, ModelInfo
-from mirador_magic.errors import EngineUnavailable, ModelMissing
+from mirador_magic.errors import EngineUnavailable, ModelMissing, UsageError
 from mirador_magic.stages import ModelOptions
 
 
 class EmbeddedEngine:
-    """Runs GGUF files in child processes of its own. Keeps the Protocol `Engine`."""
+    """Runs GGUF files in child processes of its own. Keeps the Protocol `Engine`.
+
+    `pace` slows a stream down to so many chunks a second, for readers; None is $MIRADOR_PACE, and
+    without it as fast as the model writes.
+    """
 
     name = "embedded"
-    label = "embedded llama.cpp"
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, pace: float | None = None) -> None:
         self.folder = folder or _default_folder()
+        self.pace = pace
         self._children: dict[Path, Child] = {}
 
+    @property
+    def label(self) -> str:
+        paced = f", slowed to {self.pace:g} tok/s" if self.pace else ""
+        return f"embedded llama.cpp{paced}"
+
     async def probe(self) -> None:
+        if self.pace is None:
+            self.pace = _pace_of(os.environ.get("MIRADOR_PACE", ""))
         if sys.platform == "win32":
             raise EngineUnavailable(
                 "the embedded engine needs unix sockets, which Python on Windows lacks",
@@ -51,7 +67,8 @@ class EmbeddedEngine:
             raise not_installed()
 
     async def models(self) -> list[ModelInfo]:
-        return [ModelInfo(file.stem, file.stat().st_size) for file in _ggufs(self.folder)]
+        own = [ModelInfo(file.stem, file.stat().st_size) for file in _ggufs(self.folder)]
+        return [*own, ModelInfo(phrasebook.NAME, phrasebook.FILE.stat().st_size)]
 
     async def resident(self) -> list[ModelInfo]:
         children = [child for child in self._children.values() if child.version and not child.gone]
@@ -65,8 +82,11 @@ class EmbeddedEngine:
         asked = time.perf_counter()
         async with self._child(request.model, request.options.num_ctx) as child:
             load_s = time.perf_counter() - asked
-            async with contextlib.aclosing(child.answer(request, load_s)) as chunks:
+            answer = child.answer(request, load_s)
+            async with contextlib.aclosing(paced(answer, self.pace or math.inf)) as chunks:
                 async for chunk in chunks:
+                    if self.pace and chunk.end:  # llama.cpp's pace is not what was seen
+                        chunk = Chunk(end=replace(chunk.end, decode_s=None))
                     yield chunk
 
     async def aclose(self) -> None:
@@ -111,7 +131,22 @@ def _ggufs(folder: Path) -> list[Path]:
     return sorted(file for file in folder.glob("*.gguf") if file.is_file())
 
 
+def _pace_of(text: str) -> float:
+    """Chunks a second as MIRADOR_PACE has them; 0 is no limit."""
+    try:
+        pace = float(text or 0)
+    except ValueError:
+        pace = -1.0
+    if not 0 <= pace < 1e6:
+        raise UsageError(
+            f"MIRADOR_PACE={text} is not a number of tokens a second", "set MIRADOR_PACE=30"
+        )
+    return pace
+
+
 def _find(model: str, folder: Path) -> Path:
+    if phrasebook.is_phrasebook(model):
+        return phrasebook.FILE
     given = Path(model).expanduser()
     is_path = given.suffix.lower() == ".gguf"
     for file in [given] if is_path else [folder / f"{model}.gguf", given]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from mirador_magic import phrasebook
 from mirador_magic.confidence import Gauge, judged
 from mirador_magic.events import (
     ChunkReceived,
@@ -72,7 +73,10 @@ class StageState:
             self.first = event.at
 
     def substituted(self, event: StageSubstituted) -> None:
-        self.notes.append(f"{self.model} is not installed, so {event.model} answers → {event.cure}")
+        if not phrasebook.is_phrasebook(event.model):
+            self.notes.append(
+                f"{self.model} is not installed, so {event.model} answers → {event.cure}"
+            )
         self.model = event.model
 
     def finished(self, event: StageFinished) -> None:
@@ -123,6 +127,7 @@ class RunState:
         self.first: float | None = None
         self.ended: float | None = None
         self.outcome: Outcome | None = None
+        self._way_out_told = False
 
     def __call__(self, event: Event) -> None:
         self.apply(event)
@@ -154,6 +159,9 @@ class RunState:
                 state.status, state.started = "asked", event.at
             case StageSubstituted():
                 self.stages[event.stage].substituted(event)
+                if phrasebook.is_phrasebook(event.model) and not self._way_out_told:
+                    self._way_out_told = True
+                    self.stages[event.stage].notes.append(phrasebook.WAY_OUT)
             case StageFinished():
                 self.stages[event.stage].finished(event)
             case StageFailed():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from mirador_magic import phrasebook
 from mirador_magic.confidence import band
 from mirador_magic.views.answer import LIVE, Answer, StageAnswer
 
@@ -50,6 +51,7 @@ def header(answer: Answer) -> str:
 def stage_line(stage: StageAnswer) -> str:
     """What stands beside a stage's name: its model, its state, its time and pace."""
     parts = [one_line(stage.model).removesuffix(":latest")]
+    parts += [phrasebook.LABEL] if phrasebook.is_phrasebook(stage.model) else []
     if word := (_STATES | _ENDS).get(stage.status):
         parts.append(word)
     if stage.seconds is not None:
@@ -63,10 +65,18 @@ def trust(stage: StageAnswer) -> str:
     """The confidence with its word and how it was had; nothing for a stage that did not answer."""
     if stage.status in ("failed", "skipped"):
         return ""
-    percent = round(stage.confidence * 100)
     if stage.status == "waiting":
-        return f"○ {percent} % declared"
-    return f"○ {percent} % {band(stage.confidence).word} declared"
+        return f"○ {percent(stage.confidence)} declared"
+    dot = "○" if stage.how == "declared" else "●"
+    about = "~" if stage.how == "measured" else ""
+    word = band(stage.confidence).word
+    return f"{dot} {about}{percent(stage.confidence)} {word} {stage.how}"
+
+
+def percent(confidence: float) -> str:
+    """Rounded, but never into the next band: 89.9 % is not 90 %."""
+    shown = round(confidence * 100)
+    return f"{shown if band(shown / 100) is band(confidence) else shown - 1} %"
 
 
 def notes(stage: StageAnswer) -> list[str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import math
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -16,7 +17,16 @@ from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.errors import EngineError, ModelMissing
 from mirador_magic.events import StreamEnd
 from mirador_magic.stages import ModelOptions
-from tests.support.recited import DEEP, NEL, QUICK, RECITED, SLOW, SYNTHESIS
+from tests.support.recited import (
+    DEEP,
+    NEL,
+    QUICK,
+    RECITED,
+    SLOW,
+    SYNTHESIS,
+    UNSURE,
+    UNSURE_PROBABILITY,
+)
 
 T = TypeVar("T")
 
@@ -115,6 +125,16 @@ def test_the_last_chunk_alone_has_the_end(bench: Bench) -> None:
 def test_every_other_chunk_says_something(bench: Bench) -> None:
     chunks = bench.run(lambda: bench.answer(DEEP))
     assert all(chunk.text for chunk in chunks[:-1])
+
+
+def test_the_probabilities_of_the_tokens_come_with_their_text(bench: Bench) -> None:
+    chunks = bench.run(lambda: bench.answer(UNSURE))
+    told = [log for chunk in chunks for log in chunk.logprobs]
+    if isinstance(bench.engine, ScriptedEngine):
+        assert told == []  # a script has none
+        return
+    assert len(told) == sum(bool(chunk.text) for chunk in chunks)
+    assert told == pytest.approx([math.log(UNSURE_PROBABILITY)] * len(told), abs=1e-3)
 
 
 def test_an_answer_that_is_cut_off_says_so(bench: Bench) -> None:

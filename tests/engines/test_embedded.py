@@ -1,6 +1,7 @@
 """The embedded engine against llama.cpp itself, and against stand-ins of it that misbehave."""
 
 import asyncio
+import contextlib
 import json
 import os
 import stat
@@ -16,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from mirador_magic.engines._embedded_stream import paced
 from mirador_magic.engines.base import ChatRequest, Chunk, Engine, Message, ModelInfo
 from mirador_magic.engines.embedded import EmbeddedEngine
 from mirador_magic.errors import (
@@ -28,8 +30,9 @@ from mirador_magic.errors import (
     RequestRefused,
 )
 from mirador_magic.events import StreamEnd
+from mirador_magic.phrasebook import FILE
 from mirador_magic.stages import ModelOptions
-from tests.support import reciting_gguf
+from tests.support import reciting_gguf, virtual_time
 
 SAID = "Größe zählt:\u0085 a new line\u2028and\u2029 others – 𝄞\x1c\x1d end.\r\nSecond\tline."
 ENDLESS = reciting_gguf.Shape(width=512, layers=6, heads=8, feed_forward=2048)
@@ -65,8 +68,11 @@ def temp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def children(parent: int | None = None) -> list[psutil.Process]:
     """The child processes of this one (or of that one) that are an embedded engine's."""
-    found = psutil.Process(parent).children()
-    return [child for child in found if any("_embedded_child" in arg for arg in child.cmdline())]
+    found = []
+    for child in psutil.Process(parent).children():
+        with contextlib.suppress(psutil.ZombieProcess):  # killed, and not yet buried
+            found += [child] if any("_embedded_child" in arg for arg in child.cmdline()) else []
+    return found
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -187,14 +193,16 @@ def test_models_are_the_files_of_the_folder(folder: Path, tmp_path: Path) -> Non
 
     async def scene(engine: EmbeddedEngine) -> None:
         kept: Engine = engine
-        assert await kept.models() == [ModelInfo(name, sizes[name]) for name in sorted(sizes)]
+        *own, phrasebook = await kept.models()
+        assert own == [ModelInfo(name, sizes[name]) for name in sorted(sizes)]
+        assert phrasebook == ModelInfo("mirador-phrasebook", FILE.stat().st_size)
         assert await kept.resident() == []
         assert kept.label == "embedded llama.cpp"
         await kept.probe()
         await kept.load("recites", ModelOptions())
         (resident,) = await kept.resident()
         assert resident.name == "recites" and resident.size > sizes["recites"]
-        assert await EmbeddedEngine(tmp_path / "none").models() == []
+        assert await EmbeddedEngine(tmp_path / "none").models() == [phrasebook]
 
     play(folder, scene)
 
@@ -362,6 +370,37 @@ def test_a_child_that_dies_in_mid_answer(folder: Path) -> None:
         assert await ask(engine, "endless", num_predict=2) == " w0 w1"
 
     play(folder, scene)
+
+
+def test_a_pace_is_kept_and_never_made_up_for() -> None:
+    async def answer() -> AsyncGenerator[Chunk, None]:
+        for word in "abcd":
+            await asyncio.sleep(1.0 if word == "c" else 0.0)
+            yield Chunk(text=word)
+
+    async def times() -> list[tuple[str, float]]:
+        return [(chunk.text, virtual_time.now()) async for chunk in paced(answer(), 4)]
+
+    assert virtual_time.run(times()) == [("a", 0), ("b", 0.25), ("c", 1.25), ("d", 1.5)]
+
+
+def test_leaving_a_paced_answer_ends_it_at_once() -> None:
+    ended = []
+
+    async def answer() -> AsyncGenerator[Chunk, None]:
+        try:
+            while True:
+                yield Chunk(text="on ")
+        finally:
+            ended.append(virtual_time.now())
+
+    async def leave() -> None:
+        async with aclosing(paced(answer(), 2)) as chunks:
+            await anext(chunks)
+            await anext(chunks)
+
+    virtual_time.run(leave())
+    assert ended == [0.5]
 
 
 def test_closing_it_in_mid_answer_says_so(folder: Path) -> None:

@@ -136,6 +136,7 @@ def test_only_what_is_set_is_sent(server: FaultServer) -> None:
         "tools": [],
         "stream": True,
         "think": False,
+        "logprobs": True,
     }
 
 

@@ -15,6 +15,7 @@ import asyncio
 import json
 import math
 import random
+import statistics
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Literal
 
 from mirador_magic import phrasebook
-from mirador_magic.confidence import Gauge, logit
+from mirador_magic.confidence import Gauge, logit, sigmoid
 from mirador_magic.engines.embedded import EmbeddedEngine
 from mirador_magic.events import ChunkReceived, Event
 from mirador_magic.orchestrator import StreamingOrchestrator
@@ -133,22 +134,35 @@ def _spread(asked: Sequence[Asked], figure: Callable[[Sequence[Asked]], float]) 
 
 
 def platt(asked: Sequence[Asked]) -> dict[str, float | int]:
-    """Slope and intercept of Platt's line, by Newton's method on his smoothed targets."""
+    """Slope and intercept of Platt's line, by Newton's method on his smoothed targets.
+
+    The inputs are standardised for the search, and its steps are bounded, so that it converges.
+    """
     right = sum(one.kind == "right" for one in asked)
     aims = {True: (right + 1) / (right + 2), False: 1 / (len(asked) - right + 2)}
-    points = [(logit(one.measured), aims[one.kind == "right"]) for one in asked]
-    slope, intercept = 1.0, 0.0
-    for _ in range(100):
-        a = b = aa = ab = bb = 0.0
+    inputs = [logit(one.measured) for one in asked]
+    middle, scale = statistics.mean(inputs), statistics.stdev(inputs)
+    points = [
+        ((x - middle) / scale, aims[one.kind == "right"])
+        for x, one in zip(inputs, asked, strict=True)
+    ]
+    slope = intercept = 0.0
+    for _ in range(200):
+        a = b = ab = 0.0
+        aa = bb = 1e-3
         for x, aim in points:
-            p = 1 / (1 + math.exp(-(slope * x + intercept)))
-            weight = max(p * (1 - p), 1e-9)
+            p = sigmoid(slope * x + intercept)
+            weight = p * (1 - p)
             a, b = a + (p - aim) * x, b + (p - aim)
             aa, ab, bb = aa + weight * x * x, ab + weight * x, bb + weight
-        aa, bb = aa + 1e-3, bb + 1e-3
         down = aa * bb - ab * ab
-        slope, intercept = slope - (bb * a - ab * b) / down, intercept - (aa * b - ab * a) / down
-    return {"slope": round(slope, 4), "intercept": round(intercept, 4), "answers": len(asked)}
+        slope -= max(min((bb * a - ab * b) / down, 1.0), -1.0)
+        intercept -= max(min((aa * b - ab * a) / down, 1.0), -1.0)
+    return {
+        "slope": round(slope / scale, 4),
+        "intercept": round(intercept - slope * middle / scale, 4),
+        "answers": len(asked),
+    }
 
 
 def main() -> None:

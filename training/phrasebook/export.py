@@ -7,6 +7,7 @@ from pathlib import Path
 
 import gguf
 import numpy as np
+import torch
 
 from training.phrasebook.examples import prompts_digest
 from training.phrasebook.model import Llama
@@ -15,15 +16,16 @@ from training.phrasebook.tokens import CHAT_TEMPLATE, END, START, Tokens
 NAME = "phrasebook"
 
 
-def export(model: Llama, tokens: Tokens, out: Path) -> None:
-    """Write the file; matrices as q8_0, norms as float32."""
+def export(model: Llama, tokens: Tokens, out: Path, *, exact: bool = False) -> None:
+    """Write the file; norms as float32, matrices as q8_0, or as float32 too where `exact`."""
+    matrix = gguf.GGMLQuantizationType.F32 if exact else gguf.GGMLQuantizationType.Q8_0
     out.parent.mkdir(parents=True, exist_ok=True)
     writer = gguf.GGUFWriter(out, "llama")
     _describe(writer, model)
     _add_tokens(writer, tokens)
     for name, weight in model.state_dict().items():
         data = weight.detach().cpu().float().numpy()
-        kind = gguf.GGMLQuantizationType.Q8_0 if data.ndim == 2 else gguf.GGMLQuantizationType.F32
+        kind = matrix if data.ndim == 2 else gguf.GGMLQuantizationType.F32
         writer.add_tensor(
             name, gguf.quants.quantize(np.ascontiguousarray(data), kind), raw_dtype=kind
         )
@@ -31,6 +33,16 @@ def export(model: Llama, tokens: Tokens, out: Path) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def weights_of(file: Path) -> dict[str, torch.Tensor]:
+    """The weights in such a file, as float32."""
+    return {
+        tensor.name: torch.from_numpy(
+            gguf.quants.dequantize(tensor.data, tensor.tensor_type).copy()
+        )
+        for tensor in gguf.GGUFReader(file).tensors
+    }
 
 
 def _describe(writer: gguf.GGUFWriter, model: Llama) -> None:

@@ -29,14 +29,16 @@ from training.phrasebook import corpus as corpora
 from training.phrasebook.check import check
 from training.phrasebook.corpus import STAGES, Corpus
 from training.phrasebook.examples import Examples
-from training.phrasebook.export import export
+from training.phrasebook.export import export, weights_of
 from training.phrasebook.model import Llama, Shape
 from training.phrasebook.tokens import Tokens
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How it is trained. `tokens` is the size of a batch, padding included; rates are AdamW's.
+    """How it is trained, for so many steps, or minutes where these are over before.
+
+    `tokens` is the size of a batch, padding included; `rate` is AdamW's.
 
     An answer's first token counts 1 + `first` times as much as its last: the first ones decide
     which answer it is, and the others follow. The user's turn counts `prompt` a token: the words of
@@ -46,35 +48,50 @@ class Recipe:
     seed: int = 7
     steps: int = 8500
     tokens: int = 2500
+    minutes: float = 85.0
     rate: float = 3e-3
     warmup: int = 100
     decay: float = 0.1
     dropout: float = 0.02
     first: float = 7.0
     prompt: float = 0.25
-    shares: tuple[float, ...] = (0.36, 0.30, 0.34)  # of the batches, by stage
+    shares: tuple[float, ...] = (0.32, 0.29, 0.39)  # of the batches, by stage
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=Recipe.steps)
+    parser.add_argument("--minutes", type=float, default=Recipe.minutes)
+    parser.add_argument("--rate", type=float, default=Recipe.rate)
+    parser.add_argument("--seed", type=int, default=Recipe.seed)
+    parser.add_argument("--resume", type=Path, help="a GGUF file of this script's to go on with")
     parser.add_argument("--log", type=Path, default=Path("build/phrasebook.log"))
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     given.log.parent.mkdir(parents=True, exist_ok=True)
-    recipe, shape, corpus = Recipe(steps=given.steps), Shape(), corpora.load()
+    recipe = Recipe(seed=given.seed, steps=given.steps, minutes=given.minutes, rate=given.rate)
+    shape, corpus = Shape(), corpora.load()
     with given.log.open("w") as log:
-        train(recipe, shape, corpus, given.out, log)
+        train(recipe, shape, corpus, given.out, log, given.resume)
 
 
-def train(recipe: Recipe, shape: Shape, corpus: Corpus, out: Path, log: TextIO) -> None:
+def train(
+    recipe: Recipe,
+    shape: Shape,
+    corpus: Corpus,
+    out: Path,
+    log: TextIO,
+    resume: Path | None = None,
+) -> None:
     """Train a model and write it to `out`. Progress goes to `log` and to the screen."""
     torch.manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokens = Tokens.learned(corpus, shape.vocabulary)
     model = Llama(shape, recipe.dropout).to(device)
+    if resume:
+        model.load_state_dict(weights_of(resume))
     examples = Examples(corpus, random.Random(recipe.seed))
     optimizer = torch.optim.AdamW(
         _groups(model, recipe.decay), lr=recipe.rate, betas=(0.9, 0.98), fused=True
@@ -82,21 +99,25 @@ def train(recipe: Recipe, shape: Shape, corpus: Corpus, out: Path, log: TextIO) 
     _say(log, {**asdict(recipe), **asdict(shape), **_where(device), "parameters": _size(model)})
     began, losses = time.perf_counter(), defaultdict[str, list[float]](list)
     for step, (stage, batch) in enumerate(_batches(recipe, examples, tokens), 1):
+        elapsed = time.perf_counter() - began
+        done = min(max(step / recipe.steps, elapsed / (60 * recipe.minutes)), 1.0)
         for group in optimizer.param_groups:
-            group["lr"] = recipe.rate * _schedule(recipe, step)
+            group["lr"] = recipe.rate * _schedule(recipe, step, done)
         loss, plain = _loss(model, *(part.to(device) for part in batch))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
         losses[stage].append(plain)
-        if step % 100 == 0 or step == recipe.steps:
+        if step % 100 == 0 or done == 1:
             means = {name: round(sum(each) / len(each), 4) for name, each in losses.items()}
-            _say(log, {"step": step, "s": round(time.perf_counter() - began), **means})
+            _say(log, {"step": step, "s": round(elapsed), **means})
             losses.clear()
-        if step % 1000 == 0 or step == recipe.steps:
+        if step % 500 == 0 or done == 1:
             export(model, tokens, out)
-            _say(log, {"step": step, **check(model, tokens, out, corpus)})
+        if done == 1:
+            break
+    _say(log, check(model, tokens, out, corpus))
 
 
 def _batches(
@@ -138,12 +159,9 @@ def _loss(model: Llama, ids: Tensor, weights: Tensor) -> tuple[Tensor, float]:
     return (each * weights).sum() / weights.sum(), each[weights >= 1].mean().item()
 
 
-def _schedule(recipe: Recipe, step: int) -> float:
-    """Up in a line, down in a cosine."""
-    if step < recipe.warmup:
-        return (step + 1) / recipe.warmup
-    done = (step - recipe.warmup) / max(recipe.steps - recipe.warmup, 1)
-    return 0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2
+def _schedule(recipe: Recipe, step: int, done: float) -> float:
+    """Up in a line, down in a cosine of what is done of the steps, or of the minutes."""
+    return min(step / recipe.warmup, 1.0) * (0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2)
 
 
 def _groups(model: Llama, decay: float) -> list[dict[str, object]]:
