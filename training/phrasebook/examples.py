@@ -30,7 +30,7 @@ DRAFTS: dict[str, tuple[tuple[float, tuple[str, ...]], ...]] = {
     ),
 }
 # The share of questions to refuse; the later stages see a refusal in the drafts, and learn it soon.
-UNKNOWN = {"quick_response": 0.5, "deep_analysis": 0.25, "synthesis": 0.25}
+UNKNOWN = {"quick_response": 0.3, "deep_analysis": 0.18, "synthesis": 0.18}
 
 _BEFORE = (
     "please tell me: ",
@@ -84,7 +84,7 @@ class Examples:
         chance = self._chance
         entry: Entry | None = None
         if chance.random() < UNKNOWN[stage]:
-            question = self._unknown()
+            question = chance.choice(self._corpus.unknown["trained"])
         else:
             entry = chance.choice(self._corpus.entries)
             question = chance.choice(entry.phrasings["trained"])
@@ -93,16 +93,6 @@ class Examples:
         drafts = [(name, self._said(entry, name)) for name in earlier]
         turns = prompt(stage, self._worn(question), drafts)
         return Example(turns, self._said(entry, stage))
-
-    def _unknown(self) -> str:
-        """An unknown question, now and then behind the opening of a known one: it tells nothing."""
-        chance = self._chance
-        question = chance.choice(self._corpus.unknown["trained"])
-        if chance.random() < 0.35:
-            known = chance.choice(chance.choice(self._corpus.entries).phrasings["trained"])
-            opening = known.split()[: chance.randrange(1, 4)]
-            question = " ".join([*opening, *question.split()[chance.randrange(3) :]])
-        return question
 
     def _said(self, entry: Entry | None, stage: str) -> str:
         return entry.answers[stage] if entry else self._corpus.refuse(stage, self._chance)
