@@ -1,8 +1,7 @@
 """`make demo`: run the quick-start notebook on the engine that is there, and print the answer.
 
-Where Ollama answers and has models, they are asked. Elsewhere the embedded engine runs, and since
-Mirador does not bring a model of its own yet, three stand-ins are made on the spot: real GGUF files
-in a real llama.cpp, that recite one sentence each. They show the machinery, not an answer.
+Where Ollama answers and has models, they are asked. Elsewhere the embedded engine runs the phrase
+book that comes with Mirador, slowed down so that one can watch it write.
 """
 
 from __future__ import annotations
@@ -24,18 +23,7 @@ from mirador_magic.errors import MiradorError
 
 HERE = Path(__file__).parent
 OUT = HERE.parent / "build" / "demo"
-STAND_INS = {
-    "quick": "This is a stand-in model: it recites this sentence, whatever you ask.",
-    "middle": (
-        "This is the second stand-in. A real llama.cpp runs it, token by token, so what you see is "
-        "how an answer streams; for an answer that thinks about your question, install Ollama."
-    ),
-    "whole": (
-        "This is the third stand-in, and the last stage. It was given the question and the two "
-        "drafts above, and recites this all the same. With Ollama running, the same cell asks the "
-        "models that you have: ollama serve, then ollama pull gemma3:1b, then make demo."
-    ),
-}
+PACE = "30"  # tokens a second: faster than one reads, slow enough to watch
 
 
 def main() -> int:
@@ -45,11 +33,10 @@ def main() -> int:
         print(f"Ollama answers, and has {', '.join(model.name for model in ollama)}.")
     else:
         print(
-            "No Ollama with a model answers: the embedded engine recites stand-ins made just now."
+            "No Ollama with a model answers: the phrase book does, a tiny model of Mirador's own."
         )
-        _make_stand_ins(OUT / "models")
-        os.environ["MIRADOR_MODELS"] = str(OUT / "models")
         os.environ["MIRADOR_ENGINE"] = "embedded"
+        os.environ.setdefault("MIRADOR_PACE", PACE)
     return _run(HERE / "01_quickstart.ipynb", OUT / "01_quickstart.ipynb")
 
 
@@ -63,14 +50,6 @@ async def _ollama_models() -> list[ModelInfo]:
         return []
     finally:
         await engine.aclose()
-
-
-def _make_stand_ins(folder: Path) -> None:
-    from tests.support.reciting_gguf import write
-
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in STAND_INS.items():
-        write(folder / f"{name}.gguf", text)
 
 
 def _run(source: Path, target: Path) -> int:

@@ -65,7 +65,7 @@ LOOK = {
     "fair": "3px solid as text",
     "sure": "3px solid rgb(8, 145, 178)",
 }
-_BARS = """output => [...output.querySelectorAll('[style*="border-left"]')].map(stage => {
+BARS = """output => [...output.querySelectorAll('[style*="border-left"]')].map(stage => {
     const {borderLeftWidth, borderLeftStyle, borderLeftColor, color} = getComputedStyle(stage);
     const shown = borderLeftColor == color ? 'as text' : borderLeftColor;
     return [stage.textContent, `${borderLeftWidth} ${borderLeftStyle} ${shown}`];
@@ -131,7 +131,7 @@ def wait_for_live(notebook: Notebook, number: int, text: str) -> Locator:
 
 def check_bars(output: Locator, stages: int) -> None:
     """Each stage of the twin has the bar that belongs to its word of confidence."""
-    bars = output.evaluate(_BARS)
+    bars = output.evaluate(BARS)
     assert len(bars) == stages
     for text, look in bars:
         word = re.search(r"% (unsure|low|fair|sure)", text)
@@ -312,46 +312,3 @@ def check_harmless(page: Page, shown: Locator) -> None:
     assert MARKUP in (shown.text_content() or "")
     expect(shown.locator("script, img, a, pre")).to_have_count(0)
     assert page.evaluate("() => window.pwned") is None
-
-
-@pytest.fixture(scope="module")
-def lab_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
-    """JupyterLab on a machine without Ollama and without a model of the user's."""
-    folder = tmp_path_factory.mktemp("lab-alone")
-    nowhere = {"OLLAMA_HOST": "127.0.0.1:9", "MIRADOR_MODELS": str(folder / "none")}
-    with LabServer(folder, MIRADOR_PACE="60", **nowhere) as running:
-        yield running
-
-
-def test_without_ollama_the_bars_tell_what_the_phrase_book_knows(
-    chromium: Path, lab_alone: LabServer, request: pytest.FixtureRequest
-) -> None:
-    questions = ("What is a kernel?", "Which river flows through Ulaanbaatar?")
-    cells = ["%load_ext mirador_magic", *(f"%%mirador\n{question}" for question in questions)]
-    with open_page(chromium, lab_alone) as page, contextlib.ExitStack() as end:
-        notebook = Notebook(page, lab_alone, request.node.name, cells)
-        end.callback(notebook.discard)
-        notebook.run(0)
-        notebook.start(1)
-        panel = wait_for_live(notebook, 1, "deep_analysis")
-        expect(panel.get_by_role("button", name="Stop")).to_be_visible()
-        notebook.wait(1)
-        notebook.run(2)
-        shown = []
-        for number, name in ((1, "known-light"), (2, "unknown-light")):
-            output = notebook.output(number)
-            expect(output).to_contain_text("embedded llama.cpp, slowed to 60 tok/s")
-            expect(output).to_contain_text("a phrase book, not an assistant")
-            shoot(notebook, number, name)
-            check_bars(output, 3)
-            bars = output.evaluate(_BARS)
-            told = [re.search(r"● (\d+) % \w+ calibrated", text) for text, _ in bars]
-            shown.append(
-                [
-                    (int(found[1]) if found else -1, look)
-                    for found, (_, look) in zip(told, bars, strict=True)
-                ]
-            )
-        for (known, look), (unknown, other) in zip(*shown, strict=True):
-            assert known > unknown >= 0
-            assert look != other

@@ -12,6 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from mirador_magic import DEFAULT_STAGES
 from tests.support.ollama_server import OllamaServer
 from tests.support.recited import DEEP, QUICK, RECITED, SYNTHESIS
 
@@ -83,7 +84,9 @@ def test_nbconvert_execute(asked: Path) -> None:
     is_answered(asked)
     tool("nbconvert", "--to", "html", asked)
     page = asked.with_suffix(".html").read_text()
-    assert page.count("● ~89 % fair measured") == 3
+    for stage in DEFAULT_STAGES:
+        assert f"<b>{stage.name}</b>" in page
+    assert "~89 % fair measured</span>" in page
     assert "everywhere&lt;/b&gt; in the sky" in page
 
 
