@@ -117,7 +117,9 @@ def test_the_panel_says_how_a_confidence_was_had() -> None:
     assert words.trust(state.answer()[stage.name]) == "○ 60 % low declared"
     state(ChunkReceived(1.0, stage.name, "so", (math.log(0.8),) * 4))
     assert words.trust(state.answer()[stage.name]) == "● ~80 % fair measured"
-    state(StageSubstituted(1.0, stage.name, phrasebook.NAME, ""))
+    state(StageSubstituted(1.0, stage.name, phrasebook.NAME, "ollama pull tiny"))
+    (way_out,) = state.answer()[stage.name].notes
+    assert way_out.endswith("→ ollama pull tiny")
     assert re.fullmatch(r"● \d+ % \w+ calibrated", words.trust(state.answer()[stage.name]))
 
 

@@ -161,7 +161,7 @@ class RunState:
                 self.stages[event.stage].substituted(event)
                 if phrasebook.is_phrasebook(event.model) and not self._way_out_told:
                     self._way_out_told = True
-                    self.stages[event.stage].notes.append(phrasebook.WAY_OUT)
+                    self.stages[event.stage].notes.append(f"{phrasebook.WAY_OUT} → {event.cure}")
             case StageFinished():
                 self.stages[event.stage].finished(event)
             case StageFailed():
