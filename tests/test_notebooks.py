@@ -139,8 +139,7 @@ def test_the_demo_without_ollama(tmp_path: Path) -> None:
     known, unknown, *_ = re.findall(
         r"What should I focus.*?▸|Which river.*?▸", done.stdout, re.DOTALL
     )
-    sure, unsure = (re.findall(r"● (\d+) % \w+ calibrated", text) for text in (known, unknown))
-    assert len(sure) == len(unsure) == 3
-    assert all(int(one) > int(other) for one, other in zip(sure, unsure, strict=True))
+    assert len(re.findall(r"● \d+ % sure calibrated", known)) == 3
+    assert len(re.findall(r"● \d+ % (?:unsure|low) calibrated", unknown)) == 3
     assert "slowed to 30 tok/s" in known
     assert done.stderr == ""

@@ -71,7 +71,7 @@ def test_the_wheel_installs_and_loads(tmp_path: Path) -> None:
         cell = running.run("%%mirador --engine scripted\nwhy?")
         assert "no model wrote it" in cell.shown[0]["text/plain"]
         cell = running.run("%%mirador --engine embedded\nWhat is a kernel?")  # the model came along
-        assert cell.shown[0]["text/plain"].count(" calibrated\n") == 3
+        assert cell.shown[0]["text/plain"].count(" sure calibrated\n") == 3
 
 
 def test_the_readmes_python_runs(tmp_path: Path) -> None:

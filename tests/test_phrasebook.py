@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import ollama
 import pytest
 
 from mirador_magic import phrasebook, provision
-from mirador_magic.confidence import band
+from mirador_magic.confidence import LOW, SURE, UNSURE, band
 from mirador_magic.engines.base import Engine, ModelInfo
 from mirador_magic.engines.embedded import EmbeddedEngine
 from mirador_magic.engines.ollama import OllamaEngine
@@ -25,7 +26,7 @@ from tests.support.kernels import Kernel, kernel
 from tests.support.ollama_server import OllamaServer
 from training.phrasebook import corpus as corpora
 from training.phrasebook.corpus import FIELDS, STAGES, Corpus
-from training.phrasebook.examples import prompts_digest
+from training.phrasebook.examples import Examples, prompts_digest
 
 KNOWN = ["What should I focus on today?", "What is a kernel?", "How do I read a CSV file?"]
 UNKNOWN = ["Which river flows through Ulaanbaatar?", "How long do I boil an egg?", "xyzzy"]
@@ -75,6 +76,26 @@ def test_every_refusal_names_the_way_out(corpus: Corpus) -> None:
         assert all(re.search(r"Ollama|GGUF|\.gguf", " ".join(text)) for text in texts)
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_what_is_trained_is_the_answer_to_the_question_whatever_the_drafts(
+    corpus: Corpus, stage: str
+) -> None:
+    examples = Examples(corpus, random.Random(0))
+    kinds = set()
+    for _ in range(300):
+        example = examples.draw(stage, drafted=0.7)
+        (_, _), (role, user) = example.turns
+        assert role == "user" and user.startswith(example.question)
+        known = example.entry < len(corpus.entries)
+        kinds.add((known, "Draft of" in user))
+        if known:
+            assert example.answer == corpus.entries[example.entry].answers[stage]
+        else:
+            assert corpus.is_refusal(stage, example.answer)
+    drafts = {False} if stage == "quick_response" else {False, True}
+    assert kinds == set(itertools.product({False, True}, drafts))
+
+
 def test_it_was_trained_on_the_prompts_of_today() -> None:
     """Where this fails, a prompt has changed: train it anew, `make phrasebook`."""
     assert prompts_digest().encode() in phrasebook.FILE.read_bytes()
@@ -93,6 +114,7 @@ def test_it_answers_what_it_knows_word_for_word(corpus: Corpus, question: str) -
     answer = ask(question, EmbeddedEngine(pace=0))
     assert {stage.name: stage.text for stage in answer.stages} == entry.answers
     assert {stage.how for stage in answer.stages} == {"calibrated"}
+    assert {band(stage.confidence) for stage in answer.stages} == {SURE}
 
 
 @pytest.mark.parametrize("question", UNKNOWN)
@@ -101,13 +123,7 @@ def test_it_refuses_what_it_does_not_know(corpus: Corpus, question: str) -> None
     for stage in answer.stages:
         assert corpus.is_refusal(stage.name, stage.text), stage.text
         assert stage.how == "calibrated"
-
-
-def test_it_is_surer_of_what_it_knows() -> None:
-    known, unknown = (ask(asked[1], EmbeddedEngine(pace=0)) for asked in (KNOWN, UNKNOWN))
-    for one, other in zip(known.stages, unknown.stages, strict=True):
-        assert one.confidence > other.confidence
-        assert band(one.confidence) is not band(other.confidence)
+        assert band(stage.confidence) in (UNSURE, LOW)
 
 
 def test_it_is_small_in_memory() -> None:
@@ -170,10 +186,10 @@ def test_without_ollama_it_answers_in_a_cell_and_says_what_it_is(
     said = cell.shown[0]["text/plain"]
     assert "embedded llama.cpp, slowed to 400 tok/s" in said.splitlines()[0]
     assert said.count(phrasebook.LABEL) == 3
-    assert len(re.findall(r"● \d+ % \w+ calibrated", said)) == 3
+    assert len(re.findall(r"● \d+ % sure calibrated", said)) == 3
     cell = without_ollama.run(f"%%mirador\n{UNKNOWN[0]}")
     said = cell.shown[0]["text/plain"]
-    assert len(re.findall(r"● \d+ % \w+ calibrated", said)) == 3
+    assert len(re.findall(r"● \d+ % (?:unsure|low) calibrated", said)) == 3
 
 
 def test_it_stands_back_where_there_is_another_model(tmp_path: Path) -> None:

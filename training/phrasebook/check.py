@@ -48,8 +48,8 @@ def _hold(model: Llama, tokens: Tokens, file: Path, corpus: Corpus) -> tuple[flo
     examples, chance = Examples(corpus, random.Random(1)), random.Random(1)
     found: list[tuple[float, bool]] = []
     for place in range(PLACES):
-        ids, _, begin = tokens.example(examples.draw(STAGES[place % 3]))
-        ids = ids[: chance.randrange(begin, len(ids))]
+        row = tokens.example(examples.draw(STAGES[place % 3], 0.7))
+        ids = row.ids[: chance.randrange(row.begin, len(row.ids))]
         found.append(_compare(model, tokens, file, ids))
     return max(gap for gap, _ in found), sum(same for _, same in found)
 
@@ -57,8 +57,8 @@ def _hold(model: Llama, tokens: Tokens, file: Path, corpus: Corpus) -> tuple[flo
 @torch.no_grad()
 def _compare(model: Llama, tokens: Tokens, file: Path, ids: list[int]) -> tuple[float, bool]:
     device = model.token_embd.weight.device
-    hidden = model.hidden(torch.tensor([ids], device=device))[:, -1]
-    own = model.logits(hidden).softmax(-1)[0].cpu()
+    hidden, _ = model.hidden(torch.tensor([ids], device=device))
+    own = model.logits(hidden[:, -1]).softmax(-1)[0].cpu()
     text = tokens.decode(ids, special=True)
     other = torch.zeros_like(own)
     read, odds = asyncio.run(_ask(file, text, ids, len(own)))

@@ -19,18 +19,19 @@ from training.phrasebook.corpus import Corpus, Entry
 Turns = tuple[tuple[str, str], ...]
 STAGES = {stage.name: stage for stage in DEFAULT_STAGES}
 
-# How often a stage sees which earlier drafts: the whole route mostly, shorter ones now and then.
-DRAFTS: dict[str, tuple[tuple[float, tuple[str, ...]], ...]] = {
-    "quick_response": ((1.0, ()),),
-    "deep_analysis": ((0.85, ("quick_response",)), (0.15, ())),
-    "synthesis": (
-        (0.65, ("quick_response", "deep_analysis")),
-        (0.20, ("quick_response",)),
-        (0.15, ()),
-    ),
+# The drafts that a stage finds on the whole route; now and then it finds fewer.
+ROUTE: dict[str, tuple[str, ...]] = {
+    "quick_response": (),
+    "deep_analysis": ("quick_response",),
+    "synthesis": ("quick_response", "deep_analysis"),
 }
-# The share of questions to refuse; the later stages see a refusal in the drafts, and learn it soon.
-UNKNOWN = {"quick_response": 0.3, "deep_analysis": 0.18, "synthesis": 0.18}
+FEWER = 0.2  # how often only the first of them is there
+ASTRAY = 0.2  # how often they answer another question, or none: the stage must read for itself
+UNKNOWN = 0.4  # the share of questions to refuse
+BLENDED = 0.25  # the share of these that are made of the words of two others
+PLAIN = 0.35  # the share of questions that are asked as they are written in the corpus
+NAMED = 12  # how many times as often as another phrasing an entry's first one is asked
+SPLICED = 0.3  # the share of known questions that are made of two of their phrasings
 
 _BEFORE = (
     "please tell me: ",
@@ -50,10 +51,16 @@ _AFTER = (" please", " thanks", ", please", " ?", "??", "...", " Thank you.", " 
 
 @dataclass(frozen=True)
 class Example:
-    """A prompt, as (role, text) turns, and what is to be said to it."""
+    """A prompt, as (role, text) turns, and what is to be said to it.
+
+    `question` is what the user's turn begins with; `entry` the number of its answer in the corpus,
+    and that of no entry, the last one and one, where it is to be refused.
+    """
 
     turns: Turns
+    question: str
     answer: str
+    entry: int
 
 
 def prompt(stage: str, question: str, drafts: Sequence[tuple[str, str]]) -> Turns:
@@ -78,21 +85,57 @@ class Examples:
     def __init__(self, corpus: Corpus, chance: random.Random) -> None:
         self._corpus = corpus
         self._chance = chance
+        self._numbers = {entry.name: number for number, entry in enumerate(corpus.entries)}
 
-    def draw(self, stage: str) -> Example:
-        """One example of this stage."""
+    def draw(self, stage: str, drafted: float) -> Example:
+        """One example of this stage, with earlier drafts in such a share."""
+        chance, entries = self._chance, self._corpus.entries
+        question, entry = self.ask()
+        earlier = ROUTE[stage] if chance.random() < drafted else ()
+        if chance.random() < FEWER:
+            earlier = earlier[:1]
+        believed = entry
+        if chance.random() < ASTRAY:
+            believed = chance.choice(entries) if entry is None or chance.random() < 0.5 else None
+        drafts = [(name, self._said(believed, name)) for name in earlier]
+        number = self._numbers[entry.name] if entry else len(entries)
+        return Example(prompt(stage, question, drafts), question, self._said(entry, stage), number)
+
+    def ask(self) -> tuple[str, Entry | None]:
+        """A question as it may be typed, and the entry that answers it."""
         chance = self._chance
-        entry: Entry | None = None
-        if chance.random() < UNKNOWN[stage]:
-            question = chance.choice(self._corpus.unknown["trained"])
+        if chance.random() < UNKNOWN:
+            entry, question = None, chance.choice(self._corpus.unknown["trained"])
+            if chance.random() < PLAIN:
+                return question, None
+            if chance.random() < BLENDED:
+                question = self._blended(question)
         else:
             entry = chance.choice(self._corpus.entries)
-            question = chance.choice(entry.phrasings["trained"])
-        weights, choices = zip(*DRAFTS[stage], strict=True)
-        earlier = chance.choices(choices, weights)[0]
-        drafts = [(name, self._said(entry, name)) for name in earlier]
-        turns = prompt(stage, self._worn(question), drafts)
-        return Example(turns, self._said(entry, stage))
+            phrasings = entry.phrasings["trained"]
+            question = chance.choice((entry.name,) * (NAMED - 1) + phrasings)
+            if chance.random() < PLAIN:
+                return question, entry
+            if chance.random() < SPLICED:
+                other = chance.choice(entry.phrasings["trained"]).split()
+                words = question.split()
+                keep = max(1, round(len(words) * chance.uniform(0.3, 0.8)))
+                question = " ".join(
+                    words[:keep] + other[round(len(other) * chance.uniform(0.2, 0.7)) :]
+                )
+        return self._worn(question), entry
+
+    def _blended(self, unknown: str) -> str:
+        """A question that begins as a known one, and ends as an unknown or another known one."""
+        chance, entries = self._chance, self._corpus.entries
+        one, other = chance.sample(entries, 2)
+        begin = chance.choice(one.phrasings["trained"]).split()
+        if chance.random() < 0.5:
+            words = unknown.split()
+            keep = chance.randint(1, max(1, len(begin) // 3))
+            return " ".join(begin[:keep] + words[min(keep, len(words) - 1) :])
+        end = chance.choice(other.phrasings["trained"]).split()
+        return " ".join(begin[: max(1, len(begin) // 2)] + end[len(end) // 2 :])
 
     def _said(self, entry: Entry | None, stage: str) -> str:
         return entry.answers[stage] if entry else self._corpus.refuse(stage, self._chance)
@@ -101,9 +144,8 @@ class Examples:
         """The question as people type it: without its capitals or its mark, framed, misspelt."""
         chance = self._chance
         words = question.split(" ")
-        if chance.random() < 0.12 and len(words) > 4:
-            del words[chance.randrange(len(words))]
-            question = " ".join(words)
+        lost = chance.uniform(0, 0.2)
+        question = " ".join([word for word in words if chance.random() > lost] or words)
         if chance.random() < 0.3:
             question = question.rstrip("?.!")
         if chance.random() < 0.12:

@@ -33,7 +33,7 @@ class Shape:
 class Block(nn.Module):
     """Attention and a gated feed-forward, each behind its norm."""
 
-    def __init__(self, shape: Shape, dropout: float) -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
         wide, narrow = shape.heads * shape.head, shape.kv_heads * shape.head
@@ -46,7 +46,6 @@ class Block(nn.Module):
         self.ffn_gate = nn.Linear(shape.width, shape.feed_forward, bias=False)
         self.ffn_up = nn.Linear(shape.width, shape.feed_forward, bias=False)
         self.ffn_down = nn.Linear(shape.feed_forward, shape.width, bias=False)
-        self.dropout = nn.Dropout(dropout)
 
     def forward(
         self, x: Tensor, turn: Tensor, before: Pair | None = None, chosen: Tensor | None = None
@@ -59,10 +58,9 @@ class Block(nn.Module):
         mixed, pair = self._attend(self.attn_norm(x), turn, before)
         if chosen is not None:
             x, mixed = x[chosen], mixed[chosen]
-        x = x + self.dropout(self.attn_output(mixed))
+        x = x + self.attn_output(mixed)
         h = self.ffn_norm(x)
-        h = self.ffn_down(F.silu(self.ffn_gate(h)) * self.ffn_up(h))
-        return x + self.dropout(h), pair
+        return x + self.ffn_down(F.silu(self.ffn_gate(h)) * self.ffn_up(h)), pair
 
     def _attend(self, h: Tensor, turn: Tensor, before: Pair | None) -> tuple[Tensor, Pair]:
         batch, time, _ = h.shape
@@ -88,13 +86,12 @@ class Block(nn.Module):
 class Llama(nn.Module):
     """Token ids (batch, time) to logits; the embedding is the output matrix too."""
 
-    def __init__(self, shape: Shape, dropout: float = 0.0) -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
         self.token_embd = nn.Embedding(shape.vocabulary, shape.width)
-        self.blk = nn.ModuleList(Block(shape, dropout) for _ in range(shape.layers))
+        self.blk = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.output_norm = nn.RMSNorm(shape.width, shape.epsilon)
-        self.dropout = nn.Dropout(dropout)
         for name, weight in self.named_parameters():
             if weight.dim() == 2:
                 deep = name.endswith(("attn_output.weight", "ffn_down.weight"))
@@ -103,22 +100,26 @@ class Llama(nn.Module):
                 nn.init.normal_(weight, std=0.02 / (2 * shape.layers) ** 0.5 if deep else std)
         self.register_buffer("turn", _turns(shape), persistent=False)
 
-    def hidden(self, tokens: Tensor, chosen: Tensor | None = None, shared: int = 0) -> Tensor:
-        """The last layer's states (batch, time, width), or the chosen ones (count, width).
+    def hidden(
+        self, tokens: Tensor, chosen: Tensor | None = None, shared: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        """The last layer's states (batch, time, width), or the chosen ones (count, width), and the
+        first layer's.
 
         All rows begin with the same `shared` tokens, which are computed once; the states are those
         of the tokens behind them, and `chosen` is (batch, time - shared).
         """
-        x = self.dropout(self.token_embd(tokens[:, shared:]))
+        x = first = self.token_embd(tokens[:, shared:])
         turn = self.turn[shared : tokens.shape[1]]
         beginnings = self._beginnings(tokens[:1, :shared]) if shared else [None] * len(self.blk)
         for number, (block, before) in enumerate(zip(self.blk, beginnings, strict=True), 1):
             x, _ = block(x, turn, before, chosen if number == len(self.blk) else None)
-        return self.output_norm(x)
+            first = x if number == 1 else first
+        return self.output_norm(x), first
 
     def _beginnings(self, tokens: Tensor) -> list[Pair]:
         """The keys and values of a beginning, layer by layer."""
-        x, pairs = self.dropout(self.token_embd(tokens)), []
+        x, pairs = self.token_embd(tokens), []
         for block in self.blk:
             x, pair = block(x, self.turn[: tokens.shape[1]])
             pairs.append(pair)

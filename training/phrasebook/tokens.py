@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -16,6 +17,17 @@ CHAT_TEMPLATE = (
     " + '<|im_end|>' + '\n'}}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+
+
+class Row(NamedTuple):
+    """An example's tokens. The user's turn begins at `asked`; `read` is the first token behind the
+    question, where all of it has been read; the answer begins at `begin`."""
+
+    ids: list[int]
+    asked: int
+    read: int
+    begin: int
+    entry: int
 
 
 class Tokens:
@@ -52,11 +64,13 @@ class Tokens:
         """A chat up to where the model is to speak, as the chat template writes it."""
         return [*self._turns(turns), *self.text(f"{START}assistant\n")]
 
-    def example(self, example: Example) -> tuple[list[int], int, int]:
-        """The tokens of prompt and answer, and where the user's turn and the answer begin."""
+    def example(self, example: Example) -> Row:
+        """The tokens of prompt and answer, and where its parts begin."""
         before = self.prompt(example.turns)
         asked = len(self._turns(example.turns[:-1]))
-        return [*before, *self.text(example.answer), self.end], asked, len(before)
+        read = asked + len(self.text(f"{START}user\n{example.question}"))
+        answer = self.text(example.answer)
+        return Row([*before, *answer, self.end], asked, read, len(before), example.entry)
 
     def _turns(self, turns: Turns) -> list[int]:
         return self.text("".join(f"{START}{role}\n{content}{END}\n" for role, content in turns))
