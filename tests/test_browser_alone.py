@@ -27,7 +27,7 @@ def lab_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
 def test_without_ollama_the_bars_tell_what_the_phrase_book_knows(
     chromium: Path, lab_alone: LabServer, request: pytest.FixtureRequest
 ) -> None:
-    questions = ("What is a kernel?", "Which river flows through Ulaanbaatar?")
+    questions = ("How do I read a CSV file?", "Which river flows through Ulaanbaatar?")
     cells = ["%load_ext mirador_magic", *(f"%%mirador\n{question}" for question in questions)]
     with open_page(chromium, lab_alone) as page, contextlib.ExitStack() as end:
         notebook = Notebook(page, lab_alone, request.node.name, cells)

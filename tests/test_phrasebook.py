@@ -13,7 +13,7 @@ import ollama
 import pytest
 
 from mirador_magic import phrasebook, provision
-from mirador_magic.confidence import LOW, SURE, UNSURE, band
+from mirador_magic.confidence import FAIR, LOW, SURE, UNSURE, band
 from mirador_magic.engines.base import Engine, ModelInfo
 from mirador_magic.engines.embedded import EmbeddedEngine
 from mirador_magic.engines.ollama import OllamaEngine
@@ -114,7 +114,8 @@ def test_it_answers_what_it_knows_word_for_word(corpus: Corpus, question: str) -
     answer = ask(question, EmbeddedEngine(pace=0))
     assert {stage.name: stage.text for stage in answer.stages} == entry.answers
     assert {stage.how for stage in answer.stages} == {"calibrated"}
-    assert {band(stage.confidence) for stage in answer.stages} == {SURE}
+    assert {band(stage.confidence) for stage in answer.stages} <= {FAIR, SURE}
+    assert [band(stage.confidence) for stage in answer.stages].count(SURE) >= 2
 
 
 @pytest.mark.parametrize("question", UNKNOWN)
