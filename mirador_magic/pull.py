@@ -5,7 +5,8 @@
 The engine lists every `*.gguf` in its folder, so a file is moved there only when it is whole. What
 arrived before a download broke off or was cancelled stays in `.pull`, and the next one goes on
 behind it. Of a file whose size is known, it is never cut, only overwritten with the same bytes: so
-two kernels may fetch it at once, and what `.pull` holds is a correct beginning all the time.
+two kernels may fetch it at once, and what `.pull` holds is a correct beginning all the time. A lock
+keeps one from beginning anew, or from judging what the other writes, while the other moves it.
 
 `huggingface_hub` (the extra `hub`) knows the addresses, the login and the versions. The bytes come
 by a request of our own, which ends at once when its task is cancelled. Its `hf_hub_download` (2.4)
@@ -26,6 +27,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -159,8 +161,11 @@ async def _fetch(source: Source, offer: _Offer, target: Path, meter: _Meter) -> 
     import httpx2
 
     try:
-        part = await asyncio.to_thread(_prepare, source, offer, target.parent)
-        with part.open("r+b") as file:
+        part = _part(source, offer, target.parent)
+        opened = await asyncio.to_thread(_prepare, part, target, offer.size)
+        if opened is None:
+            return offer.size or 0
+        with opened as file:
             meter.at(file.seek(0, os.SEEK_END))
             if meter.done != offer.size and not await _stream(offer, file, meter):
                 raise BrokenStream(
@@ -173,23 +178,38 @@ async def _fetch(source: Source, offer: _Offer, target: Path, meter: _Meter) -> 
     return meter.done
 
 
-def _prepare(source: Source, offer: _Offer, folder: Path) -> Path:
-    """The file in which the bytes gather; there is room for those that are missing."""
+def _part(source: Source, offer: _Offer, folder: Path) -> Path:
+    """The file in which the bytes of this version gather."""
     file, version = (
         hashlib.sha256(text.encode()).hexdigest()[:16]
         for text in (f"{source.repo}/{source.file}", f"{offer.version} {offer.size}")
     )
-    parts = folder / ".pull"
-    parts.mkdir(parents=True, exist_ok=True)
-    part = parts / f"{file}-{version}.part"
-    part.touch()
-    for outdated in set(parts.glob(f"{file}-*.part")) - {part}:
-        outdated.unlink()
-    if offer.size is None or part.stat().st_size > offer.size:
-        os.truncate(part, 0)
-    if (offer.size or 0) - part.stat().st_size > shutil.disk_usage(folder).free:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    return part
+    return folder / ".pull" / f"{file}-{version}.part"
+
+
+def _prepare(part: Path, target: Path, size: int | None) -> IO[bytes] | None:
+    """The part, opened, where there is room for the bytes that are missing.
+
+    None where another kernel has fetched the file since it was asked for.
+    """
+    part.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(part):
+        if size is not None and _size(target) == size:
+            return None
+        part.touch()
+        for outdated in set(part.parent.glob(f"{part.name.partition('-')[0]}-*.part")) - {part}:
+            outdated.unlink()
+        if size is None or part.stat().st_size > size:
+            os.truncate(part, 0)
+        if (size or 0) - part.stat().st_size > shutil.disk_usage(part.parent).free:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return part.open("r+b")
+
+
+def _locked(part: Path) -> AbstractContextManager[object]:
+    from filelock import FileLock
+
+    return FileLock(part.with_name(".lock"))
 
 
 async def _stream(offer: _Offer, file: IO[bytes], meter: _Meter) -> bool:
@@ -223,21 +243,25 @@ def _publish(part: Path, target: Path, version: str, size: int) -> None:
 
     The version of a large file on the hub is its SHA-256; a power cut may leave other bytes here.
     """
-    if _size(part) is None and _size(target) == size:
-        return  # another kernel fetched it too, and was faster
-    with part.open("rb") as file:
-        magic = file.read(4)
-        file.seek(0)
-        large = re.fullmatch("[0-9a-f]{64}", version)
-        if large and hashlib.file_digest(file, "sha256").hexdigest() != version:
+    with _locked(part):
+        if _size(part) is None and _size(target) == size:
+            return  # another kernel fetched it too, and was faster
+        with part.open("rb") as file:
+            magic = file.read(4)
+            file.seek(0)
+            large = re.fullmatch("[0-9a-f]{64}", version)
+            spoilt = large and hashlib.file_digest(file, "sha256").hexdigest() != version
+        if spoilt:
             part.unlink()
             raise BrokenStream(
                 "the bytes that came are not the hub's, so they were removed", "run it again"
             )
-    if magic != b"GGUF":
-        part.unlink()
-        raise BrokenStream("the hub's file is no GGUF file, so it was removed", f"try {EXAMPLE}")
-    os.replace(part, target)
+        if magic != b"GGUF":
+            part.unlink()
+            raise BrokenStream(
+                "the hub's file is no GGUF file, so it was removed", f"try {EXAMPLE}"
+            )
+        os.replace(part, target)
 
 
 def _size(file: Path) -> int | None:

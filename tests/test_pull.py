@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import shutil
@@ -83,7 +84,7 @@ def models(folder: Path) -> list[str]:
 
 def parts(folder: Path) -> list[int]:
     """How much of each unfinished download is kept, in bytes."""
-    return [file.stat().st_size for file in (folder / ".pull").glob("*")]
+    return [file.stat().st_size for file in (folder / ".pull").glob("*.part")]
 
 
 def test_a_file_is_fetched_into_the_folder(hub: Hub, tmp_path: Path) -> None:
@@ -296,14 +297,28 @@ def test_another_part_than_was_asked_for_is_refused(hub: Hub, tmp_path: Path) ->
     assert error.cure == f"remove {tmp_path}/.pull and run it again"
 
 
-def test_two_pulls_of_one_file_do_not_spoil_it(hub: Hub, tmp_path: Path) -> None:
+def test_pulls_of_one_file_at_once_do_not_spoil_it(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = source(hub, "acme/good")
+    size, others = pulling._size, threading.Barrier(3)
+
+    def wait_for_the_others(file: Path) -> int | None:
+        found = size(file)
+        if file.suffix == ".part":
+            with contextlib.suppress(threading.BrokenBarrierError):
+                others.wait(
+                    timeout=0.5
+                )  # where nothing keeps them out, all go on from here at once
+        return found
 
     async def main() -> list[Path]:
         return await asyncio.gather(*(pull(model, tmp_path, lambda _: None) for _ in range(3)))
 
+    monkeypatch.setattr(pulling, "_size", wait_for_the_others)
     assert asyncio.run(main()) == [tmp_path / "model.gguf"] * 3
     assert (tmp_path / "model.gguf").read_bytes() == MODEL
+    assert parts(tmp_path) == []
 
 
 def test_without_the_package(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
