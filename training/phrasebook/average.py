@@ -15,9 +15,8 @@ from pathlib import Path
 
 from training.phrasebook import corpus as corpora
 from training.phrasebook.check import check
-from training.phrasebook.export import export, weights_of
+from training.phrasebook.export import export, tokens_of, weights_of
 from training.phrasebook.model import Llama, Shape
-from training.phrasebook.tokens import Tokens
 
 
 def main() -> None:
@@ -35,11 +34,10 @@ def main() -> None:
     model.load_state_dict(
         {name: sum(share * each[name] for each, share in weights) for name in weights[0][0]}
     )
-    corpus = corpora.load()
-    tokens = Tokens.learned(corpus, model.shape.vocabulary)
+    tokens = tokens_of(parts[0][0])
     export(model, tokens, given.out)
     said = {"averaged": {file.name: share for file, share in parts}}
-    line = json.dumps(said | check(model, tokens, given.out, corpus))
+    line = json.dumps(said | check(model, tokens, given.out, corpora.load()))
     given.log.parent.mkdir(parents=True, exist_ok=True)
     given.log.write_text(line + "\n")
     print(line)

@@ -45,6 +45,13 @@ def weights_of(file: Path) -> dict[str, torch.Tensor]:
     }
 
 
+def tokens_of(file: Path) -> Tokens:
+    """The tokens of such a file. Those that today's corpus gives may be others."""
+    fields = gguf.GGUFReader(file).fields
+    words, merges = (fields[f"tokenizer.ggml.{name}"].contents() for name in ("tokens", "merges"))
+    return Tokens.of(words, [tuple(merge.split(" ")) for merge in merges])
+
+
 def _describe(writer: gguf.GGUFWriter, model: Llama) -> None:
     shape = model.shape
     writer.add_name(NAME)

@@ -40,9 +40,7 @@ class Tokens:
     @classmethod
     def learned(cls, corpus: Corpus, size: int) -> Tokens:
         """A vocabulary of this size, learned from what is trained on and nothing else."""
-        tokenizer = Tokenizer(models.BPE())
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        tokenizer.decoder = decoders.ByteLevel()
+        tokenizer = _byte_level(models.BPE())
         trainer = trainers.BpeTrainer(
             vocab_size=size,
             special_tokens=[START, END],
@@ -57,8 +55,12 @@ class Tokens:
         return str(self._tokenizer.to_str())
 
     @classmethod
-    def from_json(cls, text: str) -> Tokens:
-        return cls(Tokenizer.from_str(text))
+    def of(cls, words: Sequence[str], merges: Sequence[tuple[str, str]]) -> Tokens:
+        """Those of such a vocabulary, in the order of its ids, and such merges."""
+        numbers = {word: number for number, word in enumerate(words)}
+        tokenizer = _byte_level(models.BPE(numbers, list(merges)))
+        tokenizer.add_special_tokens([START, END])
+        return cls(tokenizer)
 
     def prompt(self, turns: Turns) -> list[int]:
         """A chat up to where the model is to speak, as the chat template writes it."""
@@ -80,6 +82,13 @@ class Tokens:
 
     def decode(self, ids: Sequence[int], *, special: bool = False) -> str:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=not special))
+
+
+def _byte_level(model: models.BPE) -> Tokenizer:
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
 
 
 def _texts(corpus: Corpus) -> Iterable[str]:

@@ -30,7 +30,7 @@ from training.phrasebook.check import check
 from training.phrasebook.choice import Choice, learn
 from training.phrasebook.corpus import STAGES, Corpus
 from training.phrasebook.examples import Examples
-from training.phrasebook.export import export, weights_of
+from training.phrasebook.export import export, tokens_of, weights_of
 from training.phrasebook.model import Llama, Shape
 from training.phrasebook.tokens import Row, Tokens
 
@@ -77,6 +77,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     parser.add_argument("--minutes", type=float, default=Recipe.minutes)
     parser.add_argument("--rate", type=float, default=Recipe.rate)
+    parser.add_argument("--refusal", type=float, default=Recipe.refusal)
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     parser.add_argument("--resume", type=Path, help="go on with this file: its last part anew")
     parser.add_argument("--log", type=Path, default=Path("build/phrasebook.log"))
@@ -84,7 +85,13 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     given.log.parent.mkdir(parents=True, exist_ok=True)
-    recipe = Recipe(seed=given.seed, steps=given.steps, minutes=given.minutes, rate=given.rate)
+    recipe = Recipe(
+        seed=given.seed,
+        steps=given.steps,
+        minutes=given.minutes,
+        rate=given.rate,
+        refusal=given.refusal,
+    )
     if given.resume:
         recipe = replace(recipe, choosing=(0, 100), late=0.0, cautious=0.0)
     shape, corpus = Shape(), corpora.load()
@@ -103,14 +110,24 @@ def train(
     """Train a model and write it to `out`. Progress goes to `log` and to the screen."""
     torch.manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    tokens = Tokens.learned(corpus, shape.vocabulary)
+    tokens = tokens_of(resume) if resume else Tokens.learned(corpus, shape.vocabulary)
     model = Llama(shape)
     if resume:
         model.load_state_dict(weights_of(resume))
     model.to(device)
     choice = Choice(shape.width, len(corpus.entries)).to(device)
     examples = Examples(corpus, random.Random(recipe.seed))
-    _say(log, {**asdict(recipe), **asdict(shape), **_where(device), "parameters": _size(model)})
+    resumed = {"resumed": resume.name} if resume else {}
+    _say(
+        log,
+        {
+            **resumed,
+            **asdict(recipe),
+            **asdict(shape),
+            **_where(device),
+            "parameters": _size(model),
+        },
+    )
     began, losses = time.perf_counter(), defaultdict[str, list[tuple[float, float]]](list)
     chance = random.Random(recipe.seed + 1)
     learn(model, choice, examples, tokens, recipe.choosing, chance, partial(_say, log))
