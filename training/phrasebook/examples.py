@@ -29,6 +29,7 @@ FEWER = 0.2  # how often only the first of them is there
 ASTRAY = 0.2  # how often they answer another question, or none: the stage must read for itself
 UNKNOWN = 0.4  # the share of questions to refuse
 BLENDED = 0.25  # the share of these that are made of the words of two others
+MADE = 0.45  # the share of questions that the teacher labelled (teacher.py)
 PLAIN = 0.35  # the share of questions that are asked as they are written in the corpus
 NAMED = 12  # how many times as often as another phrasing an entry's first one is asked
 SPLICED = 0.3  # the share of known questions that are made of two of their phrasings
@@ -80,10 +81,16 @@ def prompts_digest() -> str:
 
 
 class Examples:
-    """Draws examples from what is trained on."""
+    """Draws examples from what is trained on, and from questions made of it."""
 
-    def __init__(self, corpus: Corpus, chance: random.Random) -> None:
+    def __init__(
+        self,
+        corpus: Corpus,
+        chance: random.Random,
+        made: Sequence[tuple[str, Entry | None]] = (),
+    ) -> None:
         self._corpus = corpus
+        self._made = made
         self._chance = chance
         self._numbers = {entry.name: number for number, entry in enumerate(corpus.entries)}
 
@@ -104,6 +111,9 @@ class Examples:
     def ask(self) -> tuple[str, Entry | None]:
         """A question as it may be typed, and the entry that answers it."""
         chance = self._chance
+        if self._made and chance.random() < MADE:
+            question, entry = chance.choice(self._made)
+            return self._worn(question), entry
         if chance.random() < UNKNOWN:
             entry, question = None, chance.choice(self._corpus.unknown["trained"])
             if chance.random() < PLAIN:

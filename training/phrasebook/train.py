@@ -32,6 +32,7 @@ from training.phrasebook.corpus import STAGES, Corpus
 from training.phrasebook.examples import Examples
 from training.phrasebook.export import export, tokens_of, weights_of
 from training.phrasebook.model import Llama, Shape
+from training.phrasebook.teacher import made
 from training.phrasebook.tokens import Row, Tokens
 
 
@@ -48,6 +49,8 @@ class Recipe:
 
     From `cautious` on, the first token of a refusal counts `refusal` times as much again: a wrong
     answer costs the reader more than an honest no, and by then it knows its answers.
+
+    `made` is how many questions are made and labelled beforehand (teacher.py).
 
     `drafted` is the share of the later stages' prompts that have earlier drafts in them, at first
     and from `late` on. Drafts are long: without them an answer is learned in half the time.
@@ -68,6 +71,7 @@ class Recipe:
     cautious: float = 0.9
     drafted: tuple[float, float] = (0.3, 0.85)
     late: float = 0.6
+    made: int = 30000
     shares: tuple[float, ...] = (0.3, 0.3, 0.4)  # of the batches, by stage
 
 
@@ -116,7 +120,8 @@ def train(
         model.load_state_dict(weights_of(resume))
     model.to(device)
     choice = Choice(shape.width, len(corpus.entries)).to(device)
-    examples = Examples(corpus, random.Random(recipe.seed))
+    questions = made(corpus, recipe.made, recipe.seed)
+    examples = Examples(corpus, random.Random(recipe.seed), questions)
     resumed = {"resumed": resume.name} if resume else {}
     _say(
         log,
