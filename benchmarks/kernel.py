@@ -151,10 +151,11 @@ def interrupt(server: OllamaServer, runs: int) -> list[Row]:
 _PARENT = """
 import asyncio, sys
 from pathlib import Path
+from mirador_magic.engines.base import ChatRequest
 from mirador_magic.engines.embedded import EmbeddedEngine
 from mirador_magic.stages import ModelOptions
 
-asyncio.run((engine := EmbeddedEngine(Path(sys.argv[1]))).load("recites", ModelOptions()))
+asyncio.run((engine := EmbeddedEngine(Path(sys.argv[1]))).load(ChatRequest("recites", [], ModelOptions())))
 print("ready", flush=True)
 sys.stdin.read()
 """

@@ -50,7 +50,7 @@ def say(what: str, values: Sequence[float], unit: str) -> None:
 async def _ready() -> float:
     engine = EmbeddedEngine(pace=0)
     began = time.perf_counter()
-    await engine.load(phrasebook.NAME, ModelOptions())
+    await engine.load(ChatRequest(phrasebook.NAME, [], ModelOptions()))
     took = time.perf_counter() - began
     await engine.aclose()
     return took

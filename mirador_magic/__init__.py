@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.errors import MiradorError
 from mirador_magic.orchestrator import StreamingOrchestrator, Token
-from mirador_magic.session import Handle, add_stage, use_engine
+from mirador_magic.session import Handle, add_stage, prewarm, use_engine
 from mirador_magic.stages import DEFAULT_STAGES, ModelOptions, ModelStage
 from mirador_magic.views.answer import Answer, StageAnswer
+from mirador_magic.warmup import Warmth
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -33,7 +34,9 @@ __all__ = [
     "StageAnswer",
     "StreamingOrchestrator",
     "Token",
+    "Warmth",
     "add_stage",
+    "prewarm",
     "use_engine",
 ]
 

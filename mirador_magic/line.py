@@ -42,6 +42,7 @@ VERBS: Mapping[str, Known] = {
     "status": {},
     "stage": STAGE,
     "pull": {},
+    "warm": {"--status": None},
     "provision": {"--phrasebook": None},
 }
 
@@ -75,7 +76,7 @@ def read(line: str, *, verbs: bool = True) -> Line:
         late, rest = _head(rest, VERBS[verb], options)
         name = name or late
     text = rest.strip()
-    if verb not in ("ask", "stage", "pull") and text:
+    if verb not in ("ask", "stage", "pull", "warm") and text:
         raise UsageError(f"%mirador {verb} takes no text", f"to ask it: %mirador ask {verb} {text}")
     return Line(verb, text, name, options)
 

@@ -12,6 +12,7 @@ import dataclasses
 import importlib
 import os
 import sys
+import time
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -41,6 +42,8 @@ from mirador_magic.views.answer import Answer
 from mirador_magic.views.final import Final
 from mirador_magic.views.static import bundle
 from mirador_magic.views.terminal import TerminalView
+from mirador_magic.views.words import warmth_line
+from mirador_magic.warmup import Warmth
 
 
 class View(Protocol):
@@ -73,6 +76,8 @@ class MiradorMagics(Magics):
         %mirador                                the engine, the stages and their models
         %mirador last                           show the last answer again
         %mirador stage NAME --model MODEL …     make a stage of your own, for --stages
+        %mirador warm [MODEL …]                 load the stages' models and their prompts beforehand
+        %mirador warm --status                  which are in memory, and how long they took
         %mirador pull hf:ORG/REPO/FILE.gguf     fetch a model for the embedded engine
         %mirador provision --phrasebook         put Mirador's own tiny model into Ollama too
 
@@ -108,6 +113,8 @@ class MiradorMagics(Magics):
             self._show_last()
         elif read.verb == "stage":
             self.session.add_stage(lines.stage_of(read))
+        elif read.verb == "warm":
+            await self._warm(read)
         elif read.verb == "pull":
             await self._pull(read.text)
         elif read.verb == "provision":
@@ -190,6 +197,19 @@ class MiradorMagics(Magics):
             raise UsageError("there is no answer yet", "ask something: %mirador your question")
         display(bundle(self.last), raw=True)
 
+    async def _warm(self, read: Line) -> None:
+        def tell(warmth: Warmth) -> None:
+            if warmth.state != "cold":
+                print(warmth_line(warmth, time.perf_counter()))
+
+        if "--status" not in read.options:
+            await self.session.warm(read.text.split(), tell)
+        elif self.session.warmup is None:
+            print("nothing was warmed yet → %mirador warm")
+        else:
+            for warmth in self.session.warmup.state:
+                print(warmth_line(warmth, self.session.warmup.clock()))
+
     async def _pull(self, text: str) -> None:
         from mirador_magic.views.progress import ProgressLine
 
@@ -260,7 +280,8 @@ def _prepare(magics: MiradorMagics) -> asyncio.Task[None] | None:
 
     async def bring() -> None:
         await asyncio.to_thread(importlib.import_module, "mirador_magic.views.panel")
-        await magics.session.warm()
+        with contextlib.suppress(MiradorError):  # the first question will tell it, with its cure
+            await magics.session.warm()
 
     with contextlib.suppress(RuntimeError):
         return asyncio.get_running_loop().create_task(bring(), name="mirador warm-up")

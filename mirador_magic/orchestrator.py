@@ -15,6 +15,7 @@ from mirador_magic.errors import MiradorError
 from mirador_magic.events import ChunkReceived, Event, RunStarted, StageSubstituted
 from mirador_magic.run import Clock, Run, Substitute, Watcher
 from mirador_magic.stages import DEFAULT_STAGES, ModelStage, choose
+from mirador_magic.warmup import WarmUp
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class StreamingOrchestrator:
             async for token in orchestrator.process("What should I focus on today?"):
                 print(token.content, end="")
 
-    Entering it with `pre_warm` loads the stages' models in the background, the first stage's first;
+    Entering it with `pre_warm` warms the stages' models in the background, the first stage's first;
     leaving it ends that and closes the engine. Runs at the same time do not touch each other.
     """
 
@@ -62,6 +63,7 @@ class StreamingOrchestrator:
         self.pre_warm = pre_warm
         self._clock = clock
         self._substitute = substitute
+        self.warmup = WarmUp(self.stages, self._open, substitute=substitute, clock=clock)
         self._warming: asyncio.Task[None] | None = None
 
     def run(
@@ -75,6 +77,7 @@ class StreamingOrchestrator:
             emit,
             clock=self._clock,
             substitute=self._substitute,
+            hold=self.warmup.held,
         )
 
     async def process(
@@ -112,15 +115,14 @@ class StreamingOrchestrator:
                 task.exception()  # read it, so that a reader who left early gets no complaint
 
     async def warm(self) -> None:
-        """Load the stages' models one after another, the first stage's first.
+        """Load and prefill the stages' models one after another, the first stage's first.
 
-        A model that cannot be loaded is passed over: the run will tell, where it matters.
+        A model that cannot be warmed is passed over: the run will tell, where it matters.
         """
-        for stage in self.stages:
-            try:
-                await self.engine.load(stage.model, stage.options)
-            except MiradorError as error:
-                log.info("%s is not warm: %s", stage.model, error)
+        try:
+            await self.warmup.run()
+        except MiradorError as error:
+            log.info("nothing is warm: %s", error)
 
     async def __aenter__(self) -> Self:
         if self.pre_warm:

@@ -24,13 +24,23 @@ def request(stage: ModelStage, query: str, earlier: Sequence[tuple[str, str]]) -
     if earlier:
         parts.append(QUOTATION)
         parts += [f"Draft of {name}:\n{_quoted(text)}" for name, text in earlier]
-    messages = [
-        Message("system", stage.system_prompt),
-        Message("user", "\n\n".join(parts)),
-    ]
+    return _asked(stage, "\n\n".join(parts))
+
+
+def head(stage: ModelStage) -> ChatRequest:
+    """What all of the stage's requests begin with, as a request of its own, for the prefix cache.
+
+    The question stands at the very front of the user's turn, so that the shared part ends there.
+    The turn holds one character, since some chat templates leave out an empty one.
+    """
+    return _asked(stage, ".")
+
+
+def _asked(stage: ModelStage, text: str) -> ChatRequest:
+    messages = [Message("system", stage.system_prompt), Message("user", text)]
     if not stage.system_prompt:
         del messages[0]
-    return ChatRequest(stage.model, messages, stage.options)
+    return ChatRequest(stage.model, messages, stage.options, stage.think)
 
 
 def _quoted(text: str) -> str:

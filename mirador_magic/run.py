@@ -120,7 +120,7 @@ class Run:
     """One question on its way through the stages.
 
     `open_engine` gives the engine, ready to be asked; `substitute` may give the stage on another
-    installed model where its own is missing.
+    installed model where its own is missing; `hold` is entered while it is under way.
     """
 
     def __init__(
@@ -132,6 +132,7 @@ class Run:
         *,
         clock: Clock = time.perf_counter,
         substitute: Substitute | None = None,
+        hold: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
     ) -> None:
         self.query = query
         self.stages = tuple(stages)
@@ -139,6 +140,7 @@ class Run:
         self._emit = emit
         self._clock = clock
         self._substitute = substitute
+        self._hold = hold
         self._stopped = False
         self._task: asyncio.Task[object] | None = None
         self._finished: list[tuple[str, str]] = []
@@ -156,7 +158,8 @@ class Run:
         self._task = asyncio.current_task()
         self._emit(RunStarted(self._clock(), self.query, self.stages))
         try:
-            await self._run_stages()
+            with self._hold():
+                await self._run_stages()
         except asyncio.CancelledError:
             if not self._stopped or (self._task and self._task.uncancel() > 0):
                 self._end("interrupted")

@@ -16,12 +16,13 @@ from mirador_magic.engines.base import Engine
 from mirador_magic.engines.embedded import EmbeddedEngine
 from mirador_magic.engines.ollama import OllamaEngine
 from mirador_magic.engines.scripted import ScriptedEngine
-from mirador_magic.errors import EngineUnavailable, MiradorError, ModelMissing, UsageError
+from mirador_magic.errors import EngineUnavailable, UsageError
 from mirador_magic.events import Event, StageFailed
 from mirador_magic.run import Run, Watchers
 from mirador_magic.stages import DEFAULT_STAGES, ModelStage, choose, nearest
 from mirador_magic.views.answer import Answer
 from mirador_magic.views.run_state import RunState
+from mirador_magic.warmup import Warmth, WarmUp
 
 if TYPE_CHECKING:
     from mirador_magic.pull import Progress
@@ -123,6 +124,8 @@ class Session:
             "scripted": ScriptedEngine(),
         }
         self._answering: dict[str, Engine] = {}
+        self.warmup: WarmUp | None = None
+        self._warming: asyncio.Task[None] | None = None
         self.closing: asyncio.Task[None] | None = None  # a task is kept by who started it
 
     def add_stage(self, stage: ModelStage) -> None:
@@ -144,12 +147,14 @@ class Session:
             stages = tuple(provision.on(stage, request.model) for stage in stages)
         state = RunState()
         watchers = Watchers([state, self._watch])
+        hold = self.warmup.held if self.warmup else contextlib.nullcontext
         run = Run(
             request.question,
             stages,
             lambda: self.engine(request.engine, request.model),
             watchers,
             substitute=provision.substitute,
+            hold=hold,
         )
         return Handle(run, state, watchers)
 
@@ -163,16 +168,26 @@ class Session:
             self._answering[name] = await (self._auto() if name == "auto" else self._probed(name))
         return self._answering[name]
 
-    async def warm(self) -> None:
-        """Make the first token fast: choose the engine and load the first stage's model."""
-        stage = self.stages[self.route[0]]
-        with contextlib.suppress(MiradorError):  # the first question will tell it, with its cure
-            engine = await self.engine()
-            try:
-                await engine.load(stage.model, stage.options)
-            except ModelMissing:
-                if instead := provision.substitute(stage, await engine.models()):
-                    await engine.load(instead.model, instead.options)
+    async def warm(
+        self, models: Sequence[str] = (), tell: Callable[[Warmth], None] = lambda _: None
+    ) -> list[Warmth]:
+        """Load and prefill the models of the route's stages, or these; `tell` hears how far it is.
+
+        One that is under way is waited for, and goes on when the waiting ends. Raises
+        EngineUnavailable where no engine answers.
+        """
+        if self._warming and not self._warming.done() and self.warmup:
+            self.warmup.watch(tell)
+            await asyncio.shield(self._warming)
+            return self.warmup.state
+        stages = [self.stages[name] for name in self.route]
+        if models:
+            stages = [self._stage_on(model, stages) for model in models]
+        self.warmup = WarmUp(stages, self.engine, substitute=provision.substitute)
+        self.warmup.watch(tell)
+        self._warming = asyncio.create_task(self.warmup.run(), name="mirador warm-up")
+        await self._warming
+        return self.warmup.state
 
     async def pull(self, text: str, tell: Callable[[Progress], None]) -> Path:
         """Fetch hf:ORG/REPO/FILE.gguf into the embedded engine's folder; `tell` hears how far it is."""
@@ -196,6 +211,11 @@ class Session:
         for engine in self._engines.values():
             await engine.aclose()
 
+    def _stage_on(self, model: str, stages: Sequence[ModelStage]) -> ModelStage:
+        """The stage whose model this is, else the first one on it, as `--model` would have it."""
+        own = next((stage for stage in stages if stage.model == model), None)
+        return own or provision.on(stages[0], model)
+
     async def _probed(self, name: str) -> Engine:
         engine = self._engines[name]
         await engine.probe()
@@ -214,6 +234,8 @@ class Session:
                 ) from neither
 
     def _watch(self, event: Event) -> None:
+        if self.warmup:
+            self.warmup.heard(event)
         if isinstance(event, StageFailed) and isinstance(event.error, EngineUnavailable):
             self._answering.clear()
 
@@ -232,3 +254,11 @@ def use_engine(engine: Engine) -> None:
 def add_stage(stage: ModelStage) -> None:
     """Make a stage of your own known to `%%mirador --stages`; a known name is replaced."""
     current().add_stage(stage)
+
+
+async def prewarm(models: Sequence[str] | None = None) -> list[Warmth]:
+    """Load the stages' models, or these, and read the stages' prompts into their caches.
+
+    Returns how ready each stage's model is. Raises EngineUnavailable where no engine answers.
+    """
+    return await current().warm(models or ())

@@ -28,7 +28,8 @@ class ModelStage:
     """One stage of a run.
 
     `confidence` is declared, between 0 and 1: what one may expect of this stage before anything is
-    measured. `timeout` is in seconds of the engine's silence, not of the reader's time.
+    measured. `timeout` is in seconds of the engine's silence, not of the reader's time. `think` tells
+    a model that can think before it answers whether to; None leaves it to the model.
     """
 
     name: str
@@ -37,6 +38,7 @@ class ModelStage:
     timeout: float
     system_prompt: str
     options: ModelOptions = field(default_factory=ModelOptions)
+    think: bool | None = None
 
     def __post_init__(self) -> None:
         if not self.name or not self.name.isidentifier():
@@ -57,6 +59,7 @@ DEFAULT_STAGES: tuple[ModelStage, ...] = (
         timeout=10.0,
         system_prompt="Answer at once, in one to three plain sentences. The reader is waiting.",
         options=ModelOptions(temperature=0.1, top_p=0.9, num_predict=150),
+        think=False,  # else its first word waits until the model has thought
     ),
     ModelStage(
         name="deep_analysis",

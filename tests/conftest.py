@@ -1,5 +1,7 @@
 """The real servers and browsers that tests share, started once, when the first test asks."""
 
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,10 @@ from tests.support.recited import install, write_models
 # No test may fail for the time it took: the machines are shared.
 settings.register_profile("mirador", deadline=None)
 settings.load_profile("mirador")
+
+# What Mirador keeps for a user (platformdirs) is no business of the tests'; kernels inherit this.
+_DATA = tempfile.TemporaryDirectory(prefix="mirador-data-")
+os.environ["XDG_DATA_HOME"] = _DATA.name
 
 NEW, OLD = "0.34.1", "0.24.0"  # inference in a llama-server; the last one with inference inside
 

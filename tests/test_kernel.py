@@ -273,6 +273,19 @@ def test_nothing_is_left_behind(any_kernel: Kernel) -> None:
     assert before.startswith("(0, ")
 
 
+def test_warm_tells_each_stage_and_status_tells_it_again(new_kernel: Kernel) -> None:
+    cell = new_kernel.run("%mirador warm")
+    assert cell.status == "ok", cell.error
+    status = new_kernel.run("%mirador warm --status").stdout
+    for stage in ("quick_response", "deep_analysis", "synthesis"):
+        assert re.search(rf"{stage}  \S+  warm", cell.stdout + status)
+    only = new_kernel.run("%mirador warm long").stdout
+    assert re.search(r"quick_response  long  warm after", only)
+    listed = "from mirador_magic import prewarm\n"
+    listed += "print([w.state for w in await prewarm(['nothere', 'long'])])"
+    assert new_kernel.run(listed).stdout.strip() == "['failed', 'warm']"
+
+
 BAD = {
     "%%mirador\n": "UsageError: there is no question → write it below %%mirador, or after %mirador",
     "%%mirador --stage x\nq": "UsageError: there is no option --stage here;",

@@ -14,7 +14,7 @@ import pytest
 
 from mirador_magic import phrasebook, provision
 from mirador_magic.confidence import FAIR, LOW, SURE, UNSURE, band
-from mirador_magic.engines.base import Engine, ModelInfo
+from mirador_magic.engines.base import ChatRequest, Engine, ModelInfo
 from mirador_magic.engines.embedded import EmbeddedEngine
 from mirador_magic.engines.ollama import OllamaEngine
 from mirador_magic.errors import MiradorError
@@ -130,7 +130,7 @@ def test_it_refuses_what_it_does_not_know(corpus: Corpus, question: str) -> None
 def test_it_is_small_in_memory() -> None:
     async def memory() -> int:
         engine = EmbeddedEngine(pace=0)
-        await engine.load(phrasebook.NAME, DEFAULT_STAGES[0].options)
+        await engine.load(ChatRequest(phrasebook.NAME, [], DEFAULT_STAGES[0].options))
         (resident,) = await engine.resident()
         await engine.aclose()
         return resident.size

@@ -44,6 +44,8 @@ def body_of(request: ChatRequest) -> bytes:
         "logprobs": True,
         "top_logprobs": 1,  # without it the server lists the 20 likeliest of each token
     } | {name: value for name, value in chosen.items() if value is not None}
+    if request.think is not None:
+        body["chat_template_kwargs"] = {"enable_thinking": request.think}
     return json.dumps(body, ensure_ascii=False).encode(errors="replace")  # a lone surrogate
 
 

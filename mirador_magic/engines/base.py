@@ -27,11 +27,15 @@ class Message:
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """One stage's request: the model, the chat so far and how to run it."""
+    """One stage's request: the model, the chat so far and how to run it.
+
+    `think` tells a model that can think first whether to; None leaves it to the model.
+    """
 
     model: str
     messages: Sequence[Message]
     options: ModelOptions
+    think: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,14 @@ class ModelInfo:
     size: int = 0
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """What a load took, in seconds; None where the engine cannot say."""
+
+    load_s: float | None = None
+    prefill_s: float | None = None
+
+
 class Engine(Protocol):
     """Runs models. One engine belongs to one event loop; two streams at once are allowed."""
 
@@ -76,8 +88,13 @@ class Engine(Protocol):
     async def resident(self) -> list[ModelInfo]:
         """The models that are in memory now; `size` in bytes of memory."""
 
-    async def load(self, model: str, options: ModelOptions) -> None:
-        """Bring a model into memory. Cancelling it may abort the load."""
+    async def load(self, request: ChatRequest, keep_alive: float | None = None) -> Loaded:
+        """Bring the request's model into memory, and its messages into the model's prefix cache.
+
+        Without messages the model is only loaded. `keep_alive` is in seconds without a request,
+        after which the engine may let go of the model; None leaves that to the engine. Cancelling
+        it may abort the load.
+        """
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """Generate an answer, chunk by chunk."""

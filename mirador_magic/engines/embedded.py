@@ -31,9 +31,8 @@ from pathlib import Path
 from mirador_magic import phrasebook
 from mirador_magic.engines._embedded_process import Child, not_installed
 from mirador_magic.engines._embedded_stream import paced
-from mirador_magic.engines.base import ChatRequest, Chunk, ModelInfo
+from mirador_magic.engines.base import ChatRequest, Chunk, Loaded, ModelInfo
 from mirador_magic.errors import EngineUnavailable, ModelMissing, UsageError
-from mirador_magic.stages import ModelOptions
 
 
 class EmbeddedEngine:
@@ -74,9 +73,17 @@ class EmbeddedEngine:
         children = [child for child in self._children.values() if child.version and not child.gone]
         return [ModelInfo(child.model, child.memory()) for child in children]
 
-    async def load(self, model: str, options: ModelOptions) -> None:
-        async with self._child(model, options.num_ctx):
-            pass
+    async def load(self, request: ChatRequest, keep_alive: float | None = None) -> Loaded:
+        """Its children keep their models until `aclose`, whatever `keep_alive` says."""
+        asked, prefill_s = time.perf_counter(), None
+        async with self._child(request.model, request.options.num_ctx) as child:
+            load_s = time.perf_counter() - asked
+            if request.messages:
+                one = replace(request, options=replace(request.options, num_predict=1))
+                async with contextlib.aclosing(child.answer(one, load_s)) as chunks:
+                    async for chunk in chunks:
+                        prefill_s = chunk.end.prefill_s if chunk.end else None
+        return Loaded(load_s, prefill_s)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         asked = time.perf_counter()

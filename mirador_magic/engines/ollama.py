@@ -24,15 +24,16 @@ from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from mirador_magic.engines._ollama_errors import translated
 from mirador_magic.engines._ollama_wire import address, transport
-from mirador_magic.engines.base import ChatRequest, Chunk, ModelInfo
+from mirador_magic.engines.base import ChatRequest, Chunk, Loaded, ModelInfo
 from mirador_magic.errors import (
     BrokenStream,
     EngineError,
     EngineUnavailable,
+    RequestRefused,
 )
 from mirador_magic.events import StreamEnd
 from mirador_magic.stages import ModelOptions
@@ -88,23 +89,18 @@ class OllamaEngine:
         running = await self._ask("", client.ps())
         return [ModelInfo(m.model, int(m.size or 0)) for m in running.models if m.model]
 
-    async def load(self, model: str, options: ModelOptions) -> None:
-        """An empty chat, held until the model is there: to let go of it would abort the load."""
-        client = await self._connected()
-        runner = {"num_ctx": options.num_ctx}
-        await self._ask(model, client.chat(model, messages=[], options=runner))
+    async def load(self, request: ChatRequest, keep_alive: float | None = None) -> Loaded:
+        """Held until the model is there: to let go of it would abort the load.
+
+        One token is the least that can be asked for: 0 goes on to the end.
+        """
+        answer = await self._chat(request, keep_alive=keep_alive, num_predict=1)
+        return Loaded(_seconds(answer.load_duration), _seconds(answer.prompt_eval_duration))
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
-        client = await self._connected()
-        answer = client.chat(
-            request.model,
-            messages=[{"role": m.role, "content": _sendable(m.content)} for m in request.messages],
-            stream=True,
-            think=False,
-            logprobs=True,  # top_logprobs would sort the whole vocabulary at each token (0.12-0.24)
-            options={k: v for k, v in asdict(request.options).items() if v is not None},
-        )
-        replies = cast("AsyncGenerator[ChatResponse, None]", await self._ask(request.model, answer))
+        # top_logprobs would sort the whole vocabulary at each token (0.12-0.24)
+        answer = await self._chat(request, stream=True, logprobs=True)
+        replies = cast("AsyncGenerator[ChatResponse, None]", answer)
         async with aclosing(replies):
             while True:
                 reply = await self._next(request.model, replies)
@@ -148,6 +144,23 @@ class OllamaEngine:
                 headers={"Accept-Encoding": "identity"},
             )
         return self._client
+
+    async def _chat(
+        self, request: ChatRequest, *, num_predict: int | None = None, **more: Any
+    ) -> Any:
+        """The official client's answer. A model that will not hear of thinking is not told of it."""
+        client = await self._connected()
+        options = asdict(request.options)
+        options["num_predict"] = num_predict or options["num_predict"]
+        messages = [{"role": m.role, "content": _sendable(m.content)} for m in request.messages]
+        said = more | {"options": {k: v for k, v in options.items() if v is not None}}
+        try:
+            asked = client.chat(request.model, messages=messages, think=request.think, **said)
+            return await self._ask(request.model, asked)
+        except RequestRefused as refused:
+            if request.think is None or "think" not in refused.what:
+                raise
+        return await self._ask(request.model, client.chat(request.model, messages=messages, **said))
 
     async def _ask_version(self) -> httpx.Response:
         await asyncio.to_thread(importlib.import_module, "httpx")

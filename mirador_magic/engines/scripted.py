@@ -15,21 +15,24 @@ import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mirador_magic.engines.base import ChatRequest, Chunk, ModelInfo
+from mirador_magic.engines.base import ChatRequest, Chunk, Loaded, ModelInfo
 from mirador_magic.errors import EngineError, ModelMissing
 from mirador_magic.events import StreamEnd
-from mirador_magic.stages import DEFAULT_STAGES, ModelOptions
+from mirador_magic.stages import DEFAULT_STAGES
 
 Step = str | float | EngineError
 
 
 @dataclass(frozen=True)
 class Script:
-    """What one model says. `first` and `pace` are seconds before the first and each later word."""
+    """What one model says. `first` and `pace` are seconds before the first and each later word,
+    `load` those that bringing it into memory takes.
+    """
 
     steps: str | Sequence[Step]
     first: float = 0.0
     pace: float = 0.0
+    load: float = 0.0
     thinking: str = ""
     end: StreamEnd = field(default_factory=lambda: StreamEnd("stop"))
 
@@ -52,8 +55,8 @@ DEMO_SCRIPTS: Mapping[str, Script] = {
 class ScriptedEngine:
     """Plays the script of each model; keeps what it was asked, and which streams were cut short.
 
-    `requests` holds every ChatRequest in order, `closed_early` the models whose stream was closed
-    before its end.
+    `requests` holds every ChatRequest in order, `warmed` those of `load`, `closed_early` the models
+    whose stream was closed before its end.
     """
 
     name = "scripted"
@@ -64,6 +67,7 @@ class ScriptedEngine:
         self.requests: list[ChatRequest] = []
         self.closed_early: list[str] = []
         self.loaded: list[str] = []
+        self.warmed: list[ChatRequest] = []
 
     async def probe(self) -> None:
         """Always there."""
@@ -74,15 +78,14 @@ class ScriptedEngine:
     async def resident(self) -> list[ModelInfo]:
         return [ModelInfo(name) for name in self.loaded]
 
-    async def load(self, model: str, options: ModelOptions) -> None:
-        self._script(model)
-        if model not in self.loaded:
-            self.loaded.append(model)
+    async def load(self, request: ChatRequest, keep_alive: float | None = None) -> Loaded:
+        self.warmed.append(request)
+        return Loaded(await self._bring(request.model))
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         self.requests.append(request)
         script = self._script(request.model)
-        await self.load(request.model, request.options)
+        await self._bring(request.model)
         words = 0
         try:
             await asyncio.sleep(script.first)
@@ -104,6 +107,15 @@ class ScriptedEngine:
 
     async def aclose(self) -> None:
         self.loaded.clear()
+
+    async def _bring(self, model: str) -> float:
+        """Into memory; the seconds that it took."""
+        script = self._script(model)
+        if model in self.loaded:
+            return 0.0
+        await asyncio.sleep(script.load)
+        self.loaded.append(model)
+        return script.load
 
     def _script(self, model: str) -> Script:
         if model not in self.scripts:

@@ -18,8 +18,9 @@ class StageAnswer:
     """One stage's part. Times are in seconds, `tokens` as the engine counts them.
 
     `confidence` is in 0..1; `how` tells whether it is the stage's declared one, measured from the
-    tokens' probabilities, or calibrated on labelled answers. `first_token` and `seconds` count from
-    the stage's own start; `rate` is tokens per second of writing; None where there is nothing to
+    tokens' probabilities, or calibrated on labelled answers. `first_thought` (a model that
+    thinks before it answers), `first_token` (of the answer) and `seconds` count from the stage's own
+    start; `rate` is tokens per second of writing; None where there is nothing to
     count.
     `notes` are for people: what was substituted, cut or kept.
     """
@@ -29,6 +30,7 @@ class StageAnswer:
     confidence: float
     status: Status = "waiting"
     text: str = ""
+    first_thought: float | None = None
     first_token: float | None = None
     seconds: float | None = None
     tokens: int | None = None

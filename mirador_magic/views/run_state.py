@@ -38,6 +38,7 @@ class StageState:
         self.parts: list[str] = []
         self.gauge = Gauge()
         self.started: float | None = None
+        self.thought: float | None = None
         self.first: float | None = None
         self.ended: float | None = None
         self.tokens: int | None = None
@@ -57,6 +58,7 @@ class StageState:
             how=how,
             status=self.status,
             text="".join(self.parts),
+            first_thought=None if began is None or self.thought is None else self.thought - began,
             first_token=None if began is None or self.first is None else self.first - began,
             seconds=None if began is None else until - began,
             tokens=self.tokens,
@@ -71,6 +73,11 @@ class StageState:
         self.gauge.add(event.logprobs)
         if self.first is None:
             self.first = event.at
+
+    def thinks(self, event: ThinkingReceived) -> None:
+        self.status = "thinking"
+        if self.thought is None:
+            self.thought = event.at
 
     def substituted(self, event: StageSubstituted) -> None:
         if not phrasebook.is_phrasebook(event.model):
@@ -153,7 +160,7 @@ class RunState:
                 if self.first is None:
                     self.first = event.at
             case ThinkingReceived():
-                self.stages[event.stage].status = "thinking"
+                self.stages[event.stage].thinks(event)
             case StageStarted():
                 state = self.stages[event.stage]
                 state.status, state.started = "asked", event.at

@@ -7,6 +7,7 @@ import re
 from mirador_magic import phrasebook
 from mirador_magic.confidence import band
 from mirador_magic.views.answer import LIVE, Answer, StageAnswer
+from mirador_magic.warmup import Warmth
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x84\x86-\x9f]")
 
@@ -54,6 +55,8 @@ def stage_line(stage: StageAnswer) -> str:
     parts += [phrasebook.LABEL] if phrasebook.is_phrasebook(stage.model) else []
     if word := (_STATES | _ENDS).get(stage.status):
         parts.append(word)
+    if stage.first_thought is not None and stage.first_token is not None:
+        parts.append(f"thought {seconds(stage.first_token - stage.first_thought)}")
     if stage.seconds is not None:
         parts.append(seconds(stage.seconds))
     if stage.rate is not None:
@@ -87,3 +90,20 @@ def notes(stage: StageAnswer) -> list[str]:
 def is_live(stage: StageAnswer) -> bool:
     """Whether the stage is at work now."""
     return stage.status in LIVE
+
+
+def warmth_line(warmth: Warmth, now: float) -> str:
+    """How ready a stage's model is, at `now` of the warm-up's clock."""
+    parts = [warmth.state]
+    if warmth.state == "loading":
+        parts[0] += f" {seconds(now - warmth.since)}"
+        parts[0] += f" of about {seconds(warmth.expected)}" if warmth.expected else ""
+    elif warmth.state == "warm" and warmth.took is not None:
+        parts[0] += f" after {seconds(warmth.took)}"
+    parts += [_bytes(warmth.size)] if warmth.size and warmth.state == "warm" else []
+    parts += [one_line(warmth.why)] if warmth.why else []
+    return f"{warmth.stage}  {one_line(warmth.model)}  {', '.join(parts)}"
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"

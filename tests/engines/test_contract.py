@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from mirador_magic.engines.base import ChatRequest, Chunk, Engine, Message
+from mirador_magic.engines.base import ChatRequest, Chunk, Engine, Loaded, Message
 from mirador_magic.engines.ollama import OllamaEngine
 from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.errors import EngineError, ModelMissing
@@ -164,7 +164,7 @@ def test_a_missing_model_is_named_with_its_cure(bench: Bench) -> None:
     async def fail() -> list[EngineError]:
         return [
             await bench.error(anext(bench.engine.stream(absent))),
-            await bench.error(bench.engine.load(absent.model, OPTIONS)),
+            await bench.error(bench.engine.load(absent)),
         ]
 
     for error in bench.run(fail):
@@ -175,7 +175,7 @@ def test_a_missing_model_is_named_with_its_cure(bench: Bench) -> None:
 
 def test_a_loaded_model_is_resident_and_listed(bench: Bench) -> None:
     async def load() -> tuple[dict[str, int], dict[str, int]]:
-        await bench.engine.load(bench.spelled(QUICK), OPTIONS)
+        await bench.engine.load(ChatRequest(bench.spelled(QUICK), [], OPTIONS))
         resident, models = await bench.engine.resident(), await bench.engine.models()
         return {m.name: m.size for m in resident}, {m.name: m.size for m in models}
 
@@ -185,6 +185,18 @@ def test_a_loaded_model_is_resident_and_listed(bench: Bench) -> None:
     if not isinstance(bench.engine, ScriptedEngine):
         assert models[bench.spelled(QUICK)] > 10_000
         assert resident[bench.spelled(QUICK)] > 10_000
+
+
+def test_a_prompt_that_was_loaded_is_answered_as_ever(bench: Bench) -> None:
+    async def warm_and_ask() -> tuple[Loaded, list[Chunk]]:
+        loaded = await bench.engine.load(bench.request(QUICK), keep_alive=60)
+        return loaded, await bench.answer(QUICK)
+
+    loaded, chunks = bench.run(warm_and_ask)
+    assert text_of(chunks) == RECITED[QUICK]
+    assert loaded.load_s is not None and loaded.load_s >= 0
+    if not isinstance(bench.engine, ScriptedEngine):
+        assert loaded.prefill_s is not None and loaded.prefill_s >= 0
 
 
 def test_a_stream_closed_early_leaves_the_engine_free(bench: Bench) -> None:

@@ -199,7 +199,7 @@ def test_models_are_the_files_of_the_folder(folder: Path, tmp_path: Path) -> Non
         assert await kept.resident() == []
         assert kept.label == "embedded llama.cpp"
         await kept.probe()
-        await kept.load("recites", ModelOptions())
+        await kept.load(ChatRequest("recites", [], ModelOptions()))
         (resident,) = await kept.resident()
         assert resident.name == "recites" and resident.size > sizes["recites"]
         assert await EmbeddedEngine(tmp_path / "none").models() == [phrasebook]
@@ -303,7 +303,7 @@ def test_another_context_replaces_the_child_after_its_last_stream(folder: Path) 
             assert len(children()) == 2
         (child,) = children()
         assert '"num_ctx": 1024' in child.cmdline()[-1]
-        await engine.load("endless", ModelOptions(num_ctx=512))
+        await engine.load(ChatRequest("endless", [], ModelOptions(num_ctx=512)))
         assert child.pid not in [each.pid for each in children()]
 
     play(folder, scene)
@@ -420,7 +420,7 @@ async def exhaust(stream: AsyncGenerator[Chunk, None]) -> None:
 
 def test_a_child_that_died_unseen_is_started_anew(folder: Path) -> None:
     async def scene(engine: EmbeddedEngine) -> None:
-        await engine.load("recites", ModelOptions())
+        await engine.load(ChatRequest("recites", [], ModelOptions()))
         (child,) = children()
         child.kill()
         await asyncio.to_thread(os.waitid, os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
@@ -435,12 +435,13 @@ def test_a_child_that_died_unseen_is_started_anew(folder: Path) -> None:
 PARENT = """
 import asyncio, os, sys
 from pathlib import Path
+from mirador_magic.engines.base import ChatRequest
 from mirador_magic.engines.embedded import EmbeddedEngine
 from mirador_magic.stages import ModelOptions
 
 folder, how = sys.argv[1:]
 engine = EmbeddedEngine(Path(folder))
-asyncio.run(engine.load("recites", ModelOptions()))
+asyncio.run(engine.load(ChatRequest("recites", [], ModelOptions())))
 fork = os.fork() if how.startswith("fork") else None
 if fork == 0 and how == "fork waits":
     sys.stdin.read()

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirador_magic.engines._ollama_wire import address, mended
-from mirador_magic.engines.base import ChatRequest, Message
+from mirador_magic.engines.base import ChatRequest, Loaded, Message
 from mirador_magic.engines.ollama import OllamaEngine, cut_lengths
 from mirador_magic.errors import (
     BrokenStream,
@@ -135,7 +135,6 @@ def test_only_what_is_set_is_sent(server: FaultServer) -> None:
         "messages": [{"role": "system", "content": "Be ?."}, {"role": "user", "content": "?"}],
         "tools": [],
         "stream": True,
-        "think": False,
         "logprobs": True,
     }
 
@@ -143,13 +142,29 @@ def test_only_what_is_set_is_sent(server: FaultServer) -> None:
 def test_a_load_has_the_runner_options_alone(server: FaultServer) -> None:
     async def load() -> list[str]:
         engine = OllamaEngine(server.host)
-        await engine.load("good", ModelOptions(temperature=0.1, num_ctx=2048))
+        await engine.load(ChatRequest("good", [], ModelOptions(num_ctx=2048)))
         return [model.name for model in await engine.resident()]
 
     assert asyncio.run(load()) == ["good:latest"]
     body = server.requests[0].body
-    assert (body["messages"], body["options"]) == ([], {"num_ctx": 2048})
+    assert (body["messages"], body["options"]) == ([], {"num_ctx": 2048, "num_predict": 1})
     assert "keep_alive" not in body
+
+
+def test_a_prefill_asks_for_one_token_and_says_how_long_to_stay(server: FaultServer) -> None:
+    asked = ChatRequest("good", [Message("user", ".")], ModelOptions(num_predict=150), think=False)
+    loaded = asyncio.run(OllamaEngine(server.host).load(asked, keep_alive=3600))
+    body = server.requests[0].body
+    assert (body["options"]["num_predict"], body["keep_alive"], body["think"]) == (1, 3600, False)
+    assert loaded == Loaded(load_s=0.25, prefill_s=0.1)
+
+
+def test_a_model_that_will_not_hear_of_thinking_is_asked_without(server: FaultServer) -> None:
+    server.behaviours.update(REFUSALS)
+    asked = ChatRequest("thoughtless", [Message("user", "?")], ModelOptions(), think=False)
+    heard = ask(server.host, asked)
+    assert ["think" in chat.body for chat in server.chats()] == [True, False]
+    assert isinstance(heard.error, RequestRefused)  # this one refuses everything
 
 
 REFUSALS: dict[str, list[Step]] = {
@@ -222,7 +237,7 @@ CALLS: dict[str, Callable[[OllamaEngine], Awaitable[Any]]] = {
     "probe": lambda engine: engine.probe(),
     "models": lambda engine: engine.models(),
     "resident": lambda engine: engine.resident(),
-    "load": lambda engine: engine.load("good", ModelOptions()),
+    "load": lambda engine: engine.load(question("good")),
     "stream": lambda engine: anext(engine.stream(question("good"))),
 }
 

@@ -276,9 +276,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _chat(self, model: str, body: Mapping[str, Any], behaviour: Behaviour) -> None:
         self._model, self._opened, self._words = model, False, 0
-        if not body["messages"] and not isinstance(behaviour[0], Refuse | Hang | Drop):
+        if not body["stream"] and not isinstance(behaviour[0], Refuse | Hang | Drop):
             self.faults.record(self.faults.resident, _short(model))
-            self._whole(200, self._line("", done=True, done_reason="load").decode())
+            reason = "length" if body["messages"] else "load"
+            self._whole(200, self._last_line({"done_reason": reason}).decode())
             return
         try:
             for step in behaviour:
