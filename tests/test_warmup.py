@@ -11,6 +11,7 @@ import pytest
 
 from mirador_magic import prompts
 from mirador_magic.engines.base import ChatRequest, Loaded
+from mirador_magic.engines.ollama import OllamaEngine
 from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.errors import EngineUnavailable
 from mirador_magic.events import StageFinished, StreamEnd
