@@ -22,7 +22,7 @@ import os
 import re
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -94,16 +94,30 @@ class OllamaEngine:
 
         One token is the least that can be asked for: 0 goes on to the end.
         """
-        answer = await self._chat(request, keep_alive=keep_alive, num_predict=1)
-        return Loaded(_seconds(answer.load_duration), _seconds(answer.prompt_eval_duration))
+        client = await self._connected()
+        one = replace(request, options=replace(request.options, num_predict=1))
+        try:
+            answer = client.chat(request.model, keep_alive=keep_alive, **_body(one))
+            told = await self._ask(request.model, answer)
+        except RequestRefused as refused:
+            return await self.load(_without_thinking(request, refused), keep_alive)
+        return Loaded(_seconds(told.load_duration), _seconds(told.prompt_eval_duration))
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+        client = await self._connected()
         # top_logprobs would sort the whole vocabulary at each token (0.12-0.24)
-        answer = await self._chat(request, stream=True, logprobs=True)
-        replies = cast("AsyncGenerator[ChatResponse, None]", answer)
+        answer = client.chat(request.model, stream=True, logprobs=True, **_body(request))
+        replies = cast("AsyncGenerator[ChatResponse, None]", await self._ask(request.model, answer))
         async with aclosing(replies):
-            while True:
+            try:
                 reply = await self._next(request.model, replies)
+            except RequestRefused as refused:
+                again = self.stream(_without_thinking(request, refused))
+                async with aclosing(again):
+                    async for chunk in again:
+                        yield chunk
+                return
+            while True:
                 if reply.message.thinking:
                     yield Chunk(thinking=reply.message.thinking)
                 if reply.message.content:
@@ -111,6 +125,7 @@ class OllamaEngine:
                     yield Chunk(text=reply.message.content, logprobs=told)
                 if reply.done:
                     break
+                reply = await self._next(request.model, replies)
         yield Chunk(end=await self._end(request, reply))
 
     async def create(self, model: str, file: Path, system: str, options: ModelOptions) -> None:
@@ -144,23 +159,6 @@ class OllamaEngine:
                 headers={"Accept-Encoding": "identity"},
             )
         return self._client
-
-    async def _chat(
-        self, request: ChatRequest, *, num_predict: int | None = None, **more: Any
-    ) -> Any:
-        """The official client's answer. A model that will not hear of thinking is not told of it."""
-        client = await self._connected()
-        options = asdict(request.options)
-        options["num_predict"] = num_predict or options["num_predict"]
-        messages = [{"role": m.role, "content": _sendable(m.content)} for m in request.messages]
-        said = more | {"options": {k: v for k, v in options.items() if v is not None}}
-        try:
-            asked = client.chat(request.model, messages=messages, think=request.think, **said)
-            return await self._ask(request.model, asked)
-        except RequestRefused as refused:
-            if request.think is None or "think" not in refused.what:
-                raise
-        return await self._ask(request.model, client.chat(request.model, messages=messages, **said))
 
     async def _ask_version(self) -> httpx.Response:
         await asyncio.to_thread(importlib.import_module, "httpx")
@@ -231,6 +229,21 @@ class OllamaEngine:
                 keep += 1
             self._windows[model] = trained, keep
         return self._windows[model]
+
+
+def _body(request: ChatRequest) -> dict[str, Any]:
+    """The request as the official client takes it, but for the model's name."""
+    return {
+        "messages": [{"role": m.role, "content": _sendable(m.content)} for m in request.messages],
+        "options": {k: v for k, v in asdict(request.options).items() if v is not None},
+    } | ({} if request.think is None else {"think": request.think})
+
+
+def _without_thinking(request: ChatRequest, refused: RequestRefused) -> ChatRequest:
+    """The same to a model that will not hear of thinking; raises any other refusal."""
+    if request.think is None or "think" not in refused.what.partition(": ")[2]:
+        raise refused
+    return replace(request, think=None)
 
 
 def cut_lengths(context: int, keep: int) -> set[int]:

@@ -94,7 +94,7 @@ def is_live(stage: StageAnswer) -> bool:
 
 def warmth_line(warmth: Warmth, now: float) -> str:
     """How ready a stage's model is, at `now` of the warm-up's clock."""
-    parts = [warmth.state]
+    parts: list[str] = [warmth.state]
     if warmth.state == "loading":
         parts[0] += f" {seconds(now - warmth.since)}"
         parts[0] += f" of about {seconds(warmth.expected)}" if warmth.expected else ""
