@@ -2,8 +2,9 @@
 
 `at` is in seconds of the run's clock (time.perf_counter unless another is given). The order is
 
-    RunStarted EngineChosen? (StageStarted (StageSubstituted | ThinkingReceived | ChunkReceived)*
-                (StageFinished | StageFailed | StageStopped))* RunFinished
+    RunStarted EngineChosen? (StageStarted (StageSubstituted | StageDelayed | NextPlanned |
+                ThinkingReceived | ChunkReceived)* (StageFinished | StageFailed | StageStopped))*
+                RunFinished
 
 and a RunFinished always comes, whatever ends the run.
 """
@@ -72,6 +73,28 @@ class StageSubstituted:
 
 
 @dataclass(frozen=True)
+class NextPlanned:
+    """What is done for this stage's model while the one before it writes.
+
+    `plan` is "load", "prefill" or "sequence" (nothing); `why` is the reason of a "sequence".
+    """
+
+    at: float
+    stage: str
+    plan: Literal["sequence", "load", "prefill"]
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class StageDelayed:
+    """The stage's model is not in memory yet, and this was done about it."""
+
+    at: float
+    stage: str
+    why: str
+
+
+@dataclass(frozen=True)
 class ThinkingReceived:
     """The model thinks, apart from its answer."""
 
@@ -130,6 +153,8 @@ Event = (
     | EngineChosen
     | StageStarted
     | StageSubstituted
+    | StageDelayed
+    | NextPlanned
     | ThinkingReceived
     | ChunkReceived
     | StageFinished

@@ -38,11 +38,11 @@ from mirador_magic.notebook_loop import (
 )
 from mirador_magic.provision import substitute
 from mirador_magic.session import Handle, Request, Session
+from mirador_magic.views import words
 from mirador_magic.views.answer import Answer
 from mirador_magic.views.final import Final
 from mirador_magic.views.static import bundle
 from mirador_magic.views.terminal import TerminalView
-from mirador_magic.views.words import warmth_line
 from mirador_magic.warmup import Warmth
 
 
@@ -200,15 +200,16 @@ class MiradorMagics(Magics):
     async def _warm(self, read: Line) -> None:
         def tell(warmth: Warmth) -> None:
             if warmth.state != "cold":
-                print(warmth_line(warmth, time.perf_counter()))
+                print(words.warmth_line(warmth, time.perf_counter()))
 
         if "--status" not in read.options:
             await self.session.warm(read.text.split(), tell)
-        elif self.session.warmup is None:
-            print("nothing was warmed yet → %mirador warm")
-        else:
-            for warmth in self.session.warmup.state:
-                print(warmth_line(warmth, self.session.warmup.clock()))
+            return
+        warmup = await self.session.warmth()
+        for warmth in warmup.state:
+            print(words.warmth_line(warmth, warmup.clock()))
+        if first := warmup.leaves_first():
+            print(words.leaving(first))
 
     async def _pull(self, text: str) -> None:
         from mirador_magic.views.progress import ProgressLine

@@ -13,8 +13,10 @@ from typing import Self
 from mirador_magic.engines.base import Engine
 from mirador_magic.errors import MiradorError
 from mirador_magic.events import ChunkReceived, Event, RunStarted, StageSubstituted
-from mirador_magic.run import Clock, Run, Substitute, Watcher
-from mirador_magic.stages import DEFAULT_STAGES, ModelStage, choose
+from mirador_magic.history import History
+from mirador_magic.overlap import Overlap
+from mirador_magic.run import Clock, Run, Substitute, Watcher, Watchers
+from mirador_magic.stages import DEFAULT_STAGES, ModelStage, agree, choose
 from mirador_magic.warmup import WarmUp
 
 log = logging.getLogger(__name__)
@@ -53,28 +55,35 @@ class StreamingOrchestrator:
         *,
         clock: Clock = time.perf_counter,
         substitute: Substitute | None = None,
+        history: History | None = None,
     ) -> None:
         if engine is None:
             from mirador_magic.engines.ollama import OllamaEngine
 
             engine = OllamaEngine()
-        self.stages = choose(stages, [stage.name for stage in stages])
+        self.stages = agree(choose(stages, [stage.name for stage in stages]))
         self.engine = engine
         self.pre_warm = pre_warm
         self._clock = clock
         self._substitute = substitute
-        self.warmup = WarmUp(self.stages, self._open, substitute=substitute, clock=clock)
+        self.warmup = WarmUp(
+            self.stages, self._open, substitute=substitute, history=history, clock=clock
+        )
         self._warming: asyncio.Task[None] | None = None
 
     def run(
         self, query: str, emit: Watcher, stages: Sequence[ModelStage | str] | None = None
     ) -> Run:
         """A run of this question, to be executed by a task of the caller's. `emit` gets the events."""
+        heard = Watchers([emit, self.warmup.listener()])
+        heard.add(
+            Overlap(self._open, self.warmup.installed, self.warmup.history, heard, self._clock)
+        )
         return Run(
             query,
-            self._chosen(stages),
+            agree(self._chosen(stages), self.stages),
             self._open,
-            emit,
+            heard,
             clock=self._clock,
             substitute=self._substitute,
             hold=self.warmup.held,

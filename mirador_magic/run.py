@@ -12,6 +12,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -25,6 +26,7 @@ from mirador_magic.events import (
     Outcome,
     RunFinished,
     RunStarted,
+    StageDelayed,
     StageFailed,
     StageFinished,
     StageStarted,
@@ -33,13 +35,17 @@ from mirador_magic.events import (
     StreamEnd,
     ThinkingReceived,
 )
-from mirador_magic.stages import ModelStage
+from mirador_magic.stages import ModelStage, plain
 
 log = logging.getLogger(__name__)
 
 Clock = Callable[[], float]
 Watcher = Callable[[Event], None]
 Substitute = Callable[[ModelStage, Sequence[ModelInfo]], ModelStage | None]
+
+_ANSWERS = 5.0  # seconds in which an engine tells what is in memory; it may wait for an unload
+_STUCK = 60.0  # seconds after which a load does not wait for the disk any more
+_LOADS = 300.0  # seconds in which a model is loaded, or never
 
 # How late the loop may be before its lateness counts as the notebook's silence, not the engine's.
 _LATE = 0.05
@@ -50,17 +56,23 @@ class Silence:
 
     A cell that computes for a minute blocks the loop, and the engine's words wait unread: a timer
     that fires late because of that starts again, so that only the engine's own silence counts.
+    Before its first word the silence may have an `excuse`: where that says so, it starts again too.
     """
 
-    def __init__(self, limit: float) -> None:
+    def __init__(self, limit: float, excuse: Callable[[], Awaitable[bool]] | None = None) -> None:
         self.limit = limit
+        self._excuse = excuse
+        self._asking: asyncio.Task[None] | None = None
         self.over = False
         self._loop = asyncio.get_running_loop()
-        self._heard = self._loop.time()
+        self._heard = self._began = self._loop.time()
+        self._excuses = 0
 
     def heard(self) -> None:
         """The engine said something."""
         self._heard = self._loop.time()
+        self._excuse = None
+        self._excuses = 0
 
     def __enter__(self) -> Self:
         self._task = asyncio.current_task()
@@ -74,13 +86,19 @@ class Silence:
         tb: TracebackType | None,
     ) -> None:
         self._timer.cancel()
+        if self._asking:
+            self._asking.cancel()
         # As asyncio.timeout does: only our own cancel becomes our error, another's goes through.
         ours = self.over and self._task is not None and self._task.uncancel() <= 0
         if ours and kind is asyncio.CancelledError:
             raise EngineSilent(
-                f"the engine was silent for {self.limit:g} s",
+                f"the engine was silent for {self._waited():g} s",
                 "ask again, give the stage a longer timeout, or a smaller model: --model NAME",
             ) from error
+
+    def _waited(self) -> float:
+        """What is told as the limit, and all of the time where it was excused before."""
+        return round(self._loop.time() - self._began) if self._excuses else self.limit
 
     def _wait_until(self, when: float) -> None:
         self._due = when
@@ -92,7 +110,24 @@ class Silence:
             self._heard = now
         if self._heard + self.limit > now:
             self._wait_until(self._heard + self.limit)
-        elif self._task:
+        elif self._excuse:
+            self._asking = self._loop.create_task(self._ask(self._excuse))
+        else:
+            self._end()
+
+    async def _ask(self, excuse: Callable[[], Awaitable[bool]]) -> None:
+        """One more time where there is an excuse, and where it was heard meanwhile."""
+        excused = await excuse()
+        if excused:
+            self._heard = self._loop.time()
+            self._excuses += 1
+        if excused or self._excuse is None:
+            self._wait_until(self._heard + self.limit)
+        else:
+            self._end()
+
+    def _end(self) -> None:
+        if self._task:
             self.over = True
             self._task.cancel()
 
@@ -203,8 +238,9 @@ class Run:
         parts: list[str] = []
         end: StreamEnd | None = None
         stream = engine.stream(prompts.request(stage, self.query, self._finished))
+        loading = partial(self._is_loading, engine, stage, self._clock())
         async with contextlib.aclosing(stream):
-            with Silence(stage.timeout) as silence:
+            with Silence(stage.timeout, loading) as silence:
                 async for chunk in stream:
                     silence.heard()
                     self._receive(stage, chunk)
@@ -217,6 +253,28 @@ class Run:
             raise BrokenStream(f"{stage.model} ended its answer without a word", "ask again")
         self._finished.append((stage.name, text))
         self._emit(StageFinished(self._clock(), stage.name, end))
+
+    async def _is_loading(self, engine: Engine, stage: ModelStage, since: float) -> bool:
+        """Whether the model is silent because it is not in memory yet, which may take its time.
+
+        Ollama's scheduler can wait for ever for the room of a model that a request with a keep_alive
+        has kept from leaving (ollama/ollama#17408). Told to unload that model, it goes on.
+        """
+        waited = self._clock() - since
+        try:
+            async with asyncio.timeout(_ANSWERS):
+                resident = {plain(model.name) for model in await engine.resident()}
+                if plain(stage.model) in resident or waited > _LOADS:
+                    return False
+                idle = {s.model for s in self.stages if plain(s.model) in resident}
+                for model in sorted(idle) if waited > _STUCK else ():
+                    await engine.unload(model)
+                    why = f"{stage.model} found no room in {waited:.0f} s: {model} was unloaded"
+                    self._emit(StageDelayed(self._clock(), stage.name, why))
+        except (MiradorError, TimeoutError) as error:
+            log.info("nobody knows whether %s is being loaded: %s", stage.model, error)
+            return False
+        return True
 
     def _receive(self, stage: ModelStage, chunk: Chunk) -> None:
         if chunk.thinking:

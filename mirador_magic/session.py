@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +17,9 @@ from mirador_magic.engines.ollama import OllamaEngine
 from mirador_magic.engines.scripted import ScriptedEngine
 from mirador_magic.errors import EngineUnavailable, UsageError
 from mirador_magic.events import Event, StageFailed
+from mirador_magic.overlap import Overlap
 from mirador_magic.run import Run, Watchers
-from mirador_magic.stages import DEFAULT_STAGES, ModelStage, choose, nearest
+from mirador_magic.stages import DEFAULT_STAGES, ModelStage, agree, choose, nearest
 from mirador_magic.views.answer import Answer
 from mirador_magic.views.run_state import RunState
 from mirador_magic.warmup import Warmth, WarmUp
@@ -145,16 +145,22 @@ class Session:
         )
         if request.model:
             stages = tuple(provision.on(stage, request.model) for stage in stages)
-        state = RunState()
-        watchers = Watchers([state, self._watch])
-        hold = self.warmup.held if self.warmup else contextlib.nullcontext
+        stages = agree(stages, self.stages.values())
+        warmup = self._warmup()
+
+        def open_engine() -> Awaitable[Engine]:
+            return self.engine(request.engine, request.model)
+
+        state = RunState(warmth=warmup.of)
+        watchers = Watchers([state, self._watch, warmup.listener()])
+        watchers.add(Overlap(open_engine, warmup.installed, warmup.history, watchers))
         run = Run(
             request.question,
             stages,
-            lambda: self.engine(request.engine, request.model),
+            open_engine,
             watchers,
             substitute=provision.substitute,
-            hold=hold,
+            hold=warmup.held,
         )
         return Handle(run, state, watchers)
 
@@ -180,14 +186,17 @@ class Session:
             self.warmup.watch(tell)
             await asyncio.shield(self._warming)
             return self.warmup.state
-        stages = [self.stages[name] for name in self.route]
-        if models:
-            stages = [self._stage_on(model, stages) for model in models]
-        self.warmup = WarmUp(stages, self.engine, substitute=provision.substitute)
+        self.warmup = self._warmup(models, anew=True)
         self.warmup.watch(tell)
         self._warming = asyncio.create_task(self.warmup.run(), name="mirador warm-up")
         await self._warming
         return self.warmup.state
+
+    async def warmth(self) -> WarmUp:
+        """What is known of the stages' models, as the engine tells it now."""
+        warmup = self._warmup()
+        await warmup.refresh()
+        return warmup
 
     async def pull(self, text: str, tell: Callable[[Progress], None]) -> Path:
         """Fetch hf:ORG/REPO/FILE.gguf into the embedded engine's folder; `tell` hears how far it is."""
@@ -210,6 +219,16 @@ class Session:
         """Release what the engines hold: connections, processes and the models in them."""
         for engine in self._engines.values():
             await engine.aclose()
+
+    def _warmup(self, models: Sequence[str] = (), *, anew: bool = False) -> WarmUp:
+        """What is known of the route's models, or of these: from the last warm-up on."""
+        if self.warmup is None or anew:
+            stages = [self.stages[name] for name in self.route]
+            if models:
+                stages = [self._stage_on(model, stages) for model in models]
+            stages = list(agree(stages, self.stages.values()))
+            self.warmup = WarmUp(stages, self.engine, substitute=provision.substitute)
+        return self.warmup
 
     def _stage_on(self, model: str, stages: Sequence[ModelStage]) -> ModelStage:
         """The stage whose model this is, else the first one on it, as `--model` would have it."""
@@ -234,8 +253,6 @@ class Session:
                 ) from neither
 
     def _watch(self, event: Event) -> None:
-        if self.warmup:
-            self.warmup.heard(event)
         if isinstance(event, StageFailed) and isinstance(event.error, EngineUnavailable):
             self._answering.clear()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mirador_magic.errors import UsageError
 
@@ -95,7 +95,7 @@ _MADE_OF = {
 def install_command(model: str) -> str:
     """The command that installs a model in Ollama."""
     base = _MADE_OF.get(model)
-    name = model.removesuffix(":latest")
+    name = plain(model)
     return f"ollama pull {base} && ollama cp {base} {name}" if base else f"ollama pull {model}"
 
 
@@ -114,6 +114,25 @@ def choose(stages: Sequence[ModelStage], names: Iterable[str]) -> tuple[ModelSta
     if not chosen:
         raise UsageError("no stage is left to run", f"choose from: {', '.join(known)}")
     return tuple(chosen)
+
+
+def plain(model: str) -> str:
+    """The model's name without the tag that Ollama adds where none is given."""
+    return model.removesuffix(":latest")
+
+
+def agree(stages: Iterable[ModelStage], known: Iterable[ModelStage] = ()) -> tuple[ModelStage, ...]:
+    """The stages with one context per model, the largest that they or the known ones ask for:
+    a model is loaded anew for another one."""
+    stages = tuple(stages)
+    widest: dict[str, int] = {}
+    for stage in (*stages, *known):
+        name = plain(stage.model)
+        widest[name] = max(widest.get(name, 0), stage.options.num_ctx)
+    return tuple(
+        replace(stage, options=replace(stage.options, num_ctx=widest[plain(stage.model)]))
+        for stage in stages
+    )
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -11,22 +11,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import logging
-import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from mirador_magic import prompts
 from mirador_magic.engines.base import Engine, ModelInfo
 from mirador_magic.errors import MiradorError
-from mirador_magic.events import Event, StageFinished
-from mirador_magic.stages import ModelStage
-
-log = logging.getLogger(__name__)
+from mirador_magic.events import (
+    ChunkReceived,
+    Event,
+    RunStarted,
+    StageFailed,
+    StageFinished,
+    StageStarted,
+    StageStopped,
+    StageSubstituted,
+    StreamEnd,
+    ThinkingReceived,
+)
+from mirador_magic.history import History
+from mirador_magic.overlap import FORGOTTEN, NO_ROOM
+from mirador_magic.stages import ModelStage, plain
 
 Clock = Callable[[], float]
 Substitute = Callable[[ModelStage, Sequence[ModelInfo]], ModelStage | None]
@@ -37,16 +44,16 @@ State = Literal["cold", "loading", "warm", "failed", "evicted"]
 KEEP_ALIVE_FIRST = 3600.0
 KEEP_ALIVE_LAST = 1800.0
 KEEP_ALIVE_BETWEEN = 1200.0
-FORGOTTEN = 0.2  # seconds of loading from which on a model was not in memory
 
 
 @dataclass(frozen=True)
 class Warmth:
     """How ready one stage's model is.
 
-    `size` is in bytes of memory, 0 where unknown. `since` is the clock's time at which the state
-    began, in seconds; `expected` the seconds that loading it took the last time, None where it never
-    was loaded; `took` those that it took now. `why` says what failed.
+    `size` is in bytes, of memory once it is there, 0 where unknown. `since` is the clock's time at
+    which the state began, in seconds; `expected` the seconds that loading it took the last time, None
+    where it never was loaded; `took` those that it took now; `until` the time (seconds since 1970)
+    until which it stays, None where it stays. `why` says what failed.
     """
 
     stage: str
@@ -56,39 +63,8 @@ class Warmth:
     since: float = 0.0
     expected: float | None = None
     took: float | None = None
+    until: float | None = None
     why: str = ""
-
-
-class History:
-    """How long each model took to load and prefill the last time, kept in a small JSON file.
-
-    It is a convenience: a file that cannot be read or written is as good as none.
-    """
-
-    def __init__(self, file: Path | None = None) -> None:
-        self._file = file or _data_folder() / "warmups.json"
-
-    def expected(self, engine: str, model: str) -> float | None:
-        """In seconds; None where it is not known."""
-        seconds = self._read().get(f"{engine} {model}")
-        return float(seconds) if isinstance(seconds, int | float) else None
-
-    def remember(self, engine: str, model: str, seconds: float) -> None:
-        known = self._read() | {f"{engine} {model}": round(seconds, 3)}
-        beside = self._file.with_suffix(f".{os.getpid()}")
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_text(json.dumps(known, indent=1))
-            beside.replace(self._file)
-        except OSError as error:
-            log.info("how long %s took is not kept: %s", model, error)
-
-    def _read(self) -> dict[str, object]:
-        try:
-            known = json.loads(self._file.read_text())
-        except (OSError, ValueError):
-            return {}
-        return known if isinstance(known, dict) else {}
 
 
 class WarmUp:
@@ -102,13 +78,16 @@ class WarmUp:
         substitute: Substitute | None = None,
         history: History | None = None,
         clock: Clock = time.perf_counter,
+        wall: Clock = time.time,
     ) -> None:
         self.stages = tuple(stages)
         self.state = [Warmth(stage.name, stage.model) for stage in stages]
+        self.history = history or History()
         self.clock = clock
+        self._wall = wall
         self._open_engine = open_engine
         self._substitute = substitute
-        self._history = history or History()
+        self._engine_key = ""
         self._watchers: list[Callable[[Warmth], None]] = []
         self._runs = 0
         self._idle = asyncio.Event()
@@ -117,6 +96,10 @@ class WarmUp:
     def watch(self, tell: Callable[[Warmth], None]) -> None:
         """Tell this one each state from now on."""
         self._watchers.append(tell)
+
+    def of(self, model: str) -> Warmth | None:
+        """How ready this model is; None for one that is none of these stages'."""
+        return next((each for each in self.state if plain(each.model) == plain(model)), None)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -136,14 +119,15 @@ class WarmUp:
         Raises EngineUnavailable where no engine answers.
         """
         engine = await self._open_engine()
+        self._engine_key = engine.key
         warmed: dict[str, int] = {}  # model → the place of the stage that it is warm for
         for place, own in enumerate(self.stages):
             await self._idle.wait()
             try:
-                stage = await self._installed(engine, own)
+                stage = await self.installed(engine, own)
                 if stage.model in warmed:  # its cache holds one beginning: the earlier stage's
                     first = self.state[warmed[stage.model]]
-                    self._set(place, first.state, model=stage.model, size=first.size)
+                    self.state[place] = replace(first, stage=stage.name)
                     continue
                 if self.state[place].state != "warm":  # by a run that came between
                     await self._warm(engine, stage, place)
@@ -153,51 +137,122 @@ class WarmUp:
             except MiradorError as error:
                 self._set(place, "failed", why=str(error))
 
-    def heard(self, event: Event) -> None:
-        """Learn from a run what is in memory now."""
-        if not isinstance(event, StageFinished):
-            return
+    async def refresh(self) -> None:
+        """Ask the engine what is in memory now."""
+        engine = await self._open_engine()
+        resident = {plain(model.name): model for model in await engine.resident()}
         for place, was in enumerate(self.state):
-            if was.stage == event.stage:
-                load_s = event.end.load_s or 0.0
-                lost = was.state == "warm" and load_s > FORGOTTEN
-                why = f"had left memory and was loaded again in {load_s:.1f} s" if lost else ""
-                self._set(place, "warm", why=why)
+            here = resident.get(plain(was.model))
+            if here:
+                self._set(place, "warm", size=here.size, until=here.until, why=was.why)
+            elif was.state == "warm":
+                self._set(place, "cold", until=None)
+
+    def leaves_first(self) -> str | None:
+        """The model that makes room when another one needs it: the one that is kept shortest."""
+        kept: dict[str, float] = {}
+        for place, each in enumerate(self.state):
+            if each.state == "warm" and each.until is not None:
+                kept[each.model] = max(kept.get(each.model, 0.0), self._keep_alive(place))
+        return min(kept, key=lambda model: kept[model]) if len(kept) > 1 else None
+
+    def listener(self) -> Callable[[Event], None]:
+        """A watcher of one run, from which the state of its models is learned."""
+        models: dict[str, str] = {}
+        writing: set[str] = set()
+        believed: set[str] = set()  # the stages whose model was thought to be in memory
+
+        def heard(event: Event) -> None:
+            match event:
+                case ChunkReceived() | ThinkingReceived():
+                    if event.stage not in writing:
+                        writing.add(event.stage)
+                        self._update(models[event.stage], "warm", only="loading")
+                case RunStarted():
+                    models.update((stage.name, stage.model) for stage in event.stages)
+                case StageSubstituted():
+                    models[event.stage] = event.model
+                case StageStarted():
+                    if self._asked(models[event.stage]):
+                        believed.add(event.stage)
+                case StageFinished():
+                    self._answered(models[event.stage], event.end, event.stage in believed)
+                case StageFailed() | StageStopped():
+                    self._update(models[event.stage], "cold", only="loading")
+
+        return heard
+
+    async def installed(self, engine: Engine, stage: ModelStage) -> ModelStage:
+        """The stage on its own model or, where that is missing, on the one that stands in for it."""
+        self._engine_key = engine.key
+        models = await engine.models()
+        sizes = {model.name: model.size for model in models}
+        if not {stage.model, f"{stage.model}:latest"} & set(sizes) and self._substitute:
+            stage = self._substitute(stage, models) or stage
+        for place, was in enumerate(self.state):
+            if was.stage == stage.name and was.model != stage.model:
+                self._set(place, was.state, model=stage.model)
+            if was.stage == stage.name and not was.size:
+                self._set(place, was.state, size=sizes.get(stage.model, 0))
+        return stage
 
     async def _warm(self, engine: Engine, stage: ModelStage, place: int) -> None:
-        expected = self._history.expected(engine.name, stage.model)
-        self._set(place, "loading", model=stage.model, expected=expected)
+        expected = self.history.load_seconds(engine.key, stage.model)
+        self._set(place, "loading", expected=expected)
         began = self.clock()
         loaded = await engine.load(prompts.head(stage), self._keep_alive(place))
         took = self.clock() - began
         self._set(place, "warm", took=took)
         if loaded.load_s is None or loaded.load_s > FORGOTTEN:
-            self._history.remember(engine.name, stage.model, took)
-
-    async def _installed(self, engine: Engine, stage: ModelStage) -> ModelStage:
-        """The stage on its own model or, where that is missing, on the one that stands in for it."""
-        models = await engine.models()
-        names = {model.name for model in models}
-        if {stage.model, f"{stage.model}:latest"} & names or not self._substitute:
-            return stage
-        return self._substitute(stage, models) or stage
+            self.history.loaded(engine.key, stage.model, took)
 
     async def _all_fit(self, engine: Engine, warmed: dict[str, int]) -> bool:
         """Whether every model that was warmed is in memory still. If not, the rest stays cold: each
         load would only push another out."""
-        resident = {_plain(model.name): model.size for model in await engine.resident()}
-        gone = [place for model, place in warmed.items() if _plain(model) not in resident]
+        resident = {plain(model.name): model for model in await engine.resident()}
+        gone = [place for model, place in warmed.items() if plain(model) not in resident]
         for model, place in warmed.items():
             if place not in gone:
-                self._set(place, self.state[place].state, size=resident[_plain(model)])
+                here = resident[plain(model)]
+                self._set(place, self.state[place].state, size=here.size, until=here.until)
+        if gone or len(set(warmed)) == len({each.model for each in self.state}) > 1:
+            models = [each.model for each in self.state]
+            self.history.fitted(engine.key, models, not gone)
         if not gone:
             return True
         if 0 in gone:  # every run begins with it
-            await self._warm(engine, await self._installed(engine, self.stages[0]), 0)
+            await self._warm(engine, await self.installed(engine, self.stages[0]), 0)
             gone = [place for place in warmed.values() if place]
         for place in gone:
-            self._set(place, "evicted", why="the models do not fit into memory together")
+            self._set(place, "evicted", why=NO_ROOM)
         return False
+
+    def _asked(self, model: str) -> bool:
+        """Whether this model is thought to be in memory; one that is not is loaded now."""
+        found = self.of(model)
+        if found is None or found.state == "loading":
+            return False
+        if found.state == "warm" and (found.until is None or found.until > self._wall()):
+            return True
+        expected = self.history.load_seconds(self._engine_key, model)
+        for place, was in enumerate(self.state):
+            if plain(was.model) == plain(model):
+                self._set(place, "loading", expected=expected)
+        return False
+
+    def _answered(self, model: str, end: StreamEnd, believed: bool) -> None:
+        load_s = end.load_s or 0.0
+        lost = believed and load_s > FORGOTTEN
+        why = f"had left memory and was loaded again in {load_s:.1f} s" if lost else ""
+        for place, was in enumerate(self.state):
+            if plain(was.model) == plain(model):
+                until = None if was.until is None else self._wall() + self._keep_alive(place)
+                self._set(place, "warm", why=why, until=until)
+
+    def _update(self, model: str, state: State, *, only: State) -> None:
+        for place, was in enumerate(self.state):
+            if plain(was.model) == plain(model) and was.state == only:
+                self._set(place, state)
 
     def _keep_alive(self, place: int) -> float:
         if place == 0:
@@ -212,13 +267,3 @@ class WarmUp:
         if now != was:
             for tell in self._watchers:
                 tell(now)
-
-
-def _plain(model: str) -> str:
-    return model.removesuffix(":latest")
-
-
-def _data_folder() -> Path:
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("mirador", appauthor=False))

@@ -10,17 +10,24 @@ from typing import Any
 import pytest
 
 from mirador_magic import prompts
-from mirador_magic.engines.base import ChatRequest, Loaded
+from mirador_magic.engines.base import ChatRequest, Loaded, ModelInfo
 from mirador_magic.engines.ollama import OllamaEngine
 from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.errors import EngineUnavailable
-from mirador_magic.events import StageFinished, StreamEnd
+from mirador_magic.events import (
+    ChunkReceived,
+    RunStarted,
+    StageFinished,
+    StageStarted,
+    StreamEnd,
+)
+from mirador_magic.history import History
 from mirador_magic.orchestrator import StreamingOrchestrator
 from mirador_magic.provision import substitute
 from mirador_magic.run import Run
 from mirador_magic.stages import DEFAULT_STAGES
 from mirador_magic.views.words import warmth_line
-from mirador_magic.warmup import History, Warmth, WarmUp
+from mirador_magic.warmup import KEEP_ALIVE_BETWEEN, Warmth, WarmUp
 from tests.support import recited
 from tests.support.ollama_server import OllamaServer
 from tests.support.virtual_time import now, run
@@ -31,9 +38,10 @@ QUICK, DEEP, SYNTHESIS = (stage.model for stage in DEFAULT_STAGES)
 class Small(ScriptedEngine):
     """An engine with room for so many models; it lets go of the one with the shortest keep_alive."""
 
-    def __init__(self, room: int, **scripts: Script) -> None:
+    def __init__(self, room: int, until: float | None = None) -> None:
         super().__init__(SCRIPTS)
         self.room = room
+        self.until = until
         self.kept: dict[str, float] = {}
 
     async def load(self, request: ChatRequest, keep_alive: float | None = None) -> Loaded:
@@ -43,6 +51,9 @@ class Small(ScriptedEngine):
         for model in others[: len(self.loaded) - self.room]:
             self.loaded.remove(model)
         return loaded
+
+    async def resident(self) -> list[ModelInfo]:
+        return [ModelInfo(name, until=self.until) for name in self.loaded]
 
 
 SCRIPTS = {
@@ -57,7 +68,7 @@ def warm_up(engine: ScriptedEngine, folder: Path, **given: Any) -> WarmUp:
         return engine
 
     stages = given.pop("stages", DEFAULT_STAGES)
-    history = History(folder / "warmups.json")
+    history = History(folder / "history.json")
     return WarmUp(stages, opened, history=history, clock=now, **given)
 
 
@@ -214,26 +225,21 @@ def test_the_next_time_it_knows_how_long_it_takes(tmp_path: Path) -> None:
     assert loading[3:] == [(QUICK, 1.0), (DEEP, 4.0), (SYNTHESIS, 2.0)]
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"scripted x": "soon"}', "\x00"])
-def test_a_history_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
-    file = tmp_path / "warmups.json"
-    file.write_text(text)
-    assert History(file).expected("scripted", "x") is None
-    History(file).remember("scripted", "x", 2.0)
-    assert History(file).expected("scripted", "x") == 2.0
-
-
-def test_a_history_that_cannot_be_written_is_let_go(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    History(tmp_path / "file" / "warmups.json").remember("scripted", "x", 2.0)
+def heard(warming: WarmUp, stage: str, load_s: float) -> None:
+    """What the warm-up hears of a run of this stage that loads for so long."""
+    listen = warming.listener()
+    listen(RunStarted(9.0, "why?", DEFAULT_STAGES))
+    listen(StageStarted(9.0, stage))
+    listen(ChunkReceived(9.0, stage, "So"))
+    listen(StageFinished(9.0, stage, StreamEnd("stop", load_s=load_s)))
 
 
 def test_a_run_tells_what_has_left_memory(tmp_path: Path) -> None:
     async def main() -> WarmUp:
         warming = warm_up(ScriptedEngine(SCRIPTS), tmp_path)
         await warming.run()
-        warming.heard(StageFinished(9.0, "deep_analysis", StreamEnd("stop", load_s=2.5)))
-        warming.heard(StageFinished(9.0, "synthesis", StreamEnd("stop", load_s=0.01)))
+        heard(warming, "deep_analysis", 2.5)
+        heard(warming, "synthesis", 0.01)
         return warming
 
     warming = run(main())
@@ -242,6 +248,47 @@ def test_a_run_tells_what_has_left_memory(tmp_path: Path) -> None:
         "had left memory and was loaded again in 2.5 s",
         "",
     ]
+
+
+def test_a_run_loads_what_is_cold_and_nobody_calls_that_a_swap(tmp_path: Path) -> None:
+    told: list[tuple[str, str]] = []
+
+    async def main() -> WarmUp:
+        warming = warm_up(ScriptedEngine(SCRIPTS), tmp_path)
+        warming.watch(lambda w: told.append((w.stage, w.state)))
+        heard(warming, "deep_analysis", 2.5)
+        return warming
+
+    assert [w.why for w in run(main()).state] == ["", "", ""]
+    assert told == [("deep_analysis", "loading"), ("deep_analysis", "warm")]
+
+
+def test_what_was_kept_too_long_is_cold_again(tmp_path: Path) -> None:
+    """The time until which the engine keeps it has passed: the next load is no surprise."""
+
+    async def main() -> WarmUp:
+        warming = warm_up(Small(3, until=100.0), tmp_path, wall=lambda: 101.0)
+        await warming.run()
+        heard(warming, "deep_analysis", 2.5)
+        return warming
+
+    warming = run(main())
+    assert [w.why for w in warming.state] == ["", "", ""]
+    assert [w.until for w in warming.state] == [100.0, 101.0 + KEEP_ALIVE_BETWEEN, 100.0]
+    assert warming.leaves_first() == DEEP
+
+
+def test_the_engine_is_asked_what_is_there(tmp_path: Path) -> None:
+    engine = ScriptedEngine(SCRIPTS)
+
+    async def main() -> WarmUp:
+        warming = warm_up(engine, tmp_path)
+        await warming.run()
+        engine.loaded.remove(DEEP)
+        await warming.refresh()
+        return warming
+
+    assert states(run(main())) == ["warm", "cold", "warm"]
 
 
 def test_without_an_engine_it_says_so(tmp_path: Path) -> None:
@@ -259,14 +306,14 @@ def test_without_an_engine_it_says_so(tmp_path: Path) -> None:
     ("warmth", "line"),
     [
         (Warmth("quick", "m:latest"), "quick  m:latest  cold"),
-        (Warmth("quick", "m", "loading", since=5.0), "quick  m  loading 12.0 s"),
+        (Warmth("quick", "m", "loading", since=5.0), "quick  m  loading 12 s"),
         (
             Warmth("quick", "m", "loading", since=5.0, expected=20.0),
-            "quick  m  loading 12.0 s of about 20.0 s",
+            "quick  m  loading 12 s of about 20 s",
         ),
         (
             Warmth("quick", "m", "warm", size=815_000_000, took=2.1),
-            "quick  m  warm after 2.1 s, 815 MB",
+            "quick  m  warm, took 2.1 s, 815 MB",
         ),
         (Warmth("quick", "m", "failed", why="no\x1b[2J"), "quick  m  failed, no[2J"),
     ],

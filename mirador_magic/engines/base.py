@@ -54,10 +54,16 @@ class Chunk:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A model that the engine can run. `size` is in bytes of weights, 0 where unknown."""
+    """A model that the engine can run. `size` is in bytes of weights, 0 where unknown.
+
+    Of a model in memory, `size` is in bytes of memory, `vram` how many of these are a GPU's, and
+    `until` the time (seconds since 1970) when it leaves unless it is asked again; None is never.
+    """
 
     name: str
     size: int = 0
+    vram: int = 0
+    until: float | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,10 @@ class Engine(Protocol):
         """'ollama', 'embedded' or 'scripted'."""
 
     @property
+    def key(self) -> str:
+        """Tells engines apart in what is remembered of them: name and place."""
+
+    @property
     def label(self) -> str:
         """For people: name and version once known, such as 'Ollama 0.34.1'."""
 
@@ -86,7 +96,7 @@ class Engine(Protocol):
         """The models that can be asked without a download."""
 
     async def resident(self) -> list[ModelInfo]:
-        """The models that are in memory now; `size` in bytes of memory."""
+        """The models that are in memory now; one that is being loaded is not."""
 
     async def load(self, request: ChatRequest, keep_alive: float | None = None) -> Loaded:
         """Bring the request's model into memory, and its messages into the model's prefix cache.
@@ -95,6 +105,9 @@ class Engine(Protocol):
         after which the engine may let go of the model; None leaves that to the engine. Cancelling
         it may abort the load.
         """
+
+    async def unload(self, model: str) -> None:
+        """Take a model out of memory, once it has answered what it was asked."""
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """Generate an answer, chunk by chunk."""

@@ -42,7 +42,7 @@ class EmbeddedEngine:
     without it as fast as the model writes.
     """
 
-    name = "embedded"
+    name = key = "embedded"
 
     def __init__(self, folder: Path | None = None, pace: float | None = None) -> None:
         self.folder = folder or _default_folder()
@@ -84,6 +84,14 @@ class EmbeddedEngine:
                     async for chunk in chunks:
                         prefill_s = chunk.end.prefill_s if chunk.end else None
         return Loaded(load_s, prefill_s)
+
+    async def unload(self, model: str) -> None:
+        """A child that is at work stays."""
+        file = _find(model, self.folder)
+        child = self._children.get(file)
+        if child and not child.users:
+            del self._children[file]
+            await child.end()
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         asked = time.perf_counter()

@@ -20,6 +20,7 @@ import asyncio
 import importlib
 import os
 import re
+import time
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 from dataclasses import asdict, replace
@@ -39,6 +40,8 @@ from mirador_magic.events import StreamEnd
 from mirador_magic.stages import ModelOptions
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import httpx
     from ollama import AsyncClient, ChatResponse
 
@@ -49,6 +52,7 @@ PROBE_S = 5.0
 SMALLEST_CONTEXT = 256  # tokens; no model in use was trained with fewer
 TEMPLATE_BYTES = 256  # what a chat template may add to the messages
 NUM_KEEP = 4  # Ollama's default
+FOR_EVER = 10 * 365 * 86400  # seconds; a negative keep_alive lasts centuries
 
 
 class OllamaEngine:
@@ -63,6 +67,10 @@ class OllamaEngine:
         self._client: AsyncClient | None = None
         self._transport: httpx.AsyncHTTPTransport | None = None
         self._windows: dict[str, tuple[int | None, int]] = {}
+
+    @property
+    def key(self) -> str:
+        return f"ollama {self.host}"
 
     @property
     def label(self) -> str:
@@ -87,7 +95,15 @@ class OllamaEngine:
     async def resident(self) -> list[ModelInfo]:
         client = await self._connected()
         running = await self._ask("", client.ps())
-        return [ModelInfo(m.model, int(m.size or 0)) for m in running.models if m.model]
+        return [
+            ModelInfo(m.model, int(m.size or 0), int(m.size_vram or 0), _until(m.expires_at))
+            for m in running.models
+            if m.model
+        ]
+
+    async def unload(self, model: str) -> None:
+        client = await self._connected()
+        await self._ask(model, client.generate(model, keep_alive=0))
 
     async def load(self, request: ChatRequest, keep_alive: float | None = None) -> Loaded:
         """Held until the model is there: to let go of it would abort the load.
@@ -229,6 +245,12 @@ class OllamaEngine:
                 keep += 1
             self._windows[model] = trained, keep
         return self._windows[model]
+
+
+def _until(expires: datetime | None) -> float | None:
+    """None for one that stays for ever, which Ollama writes as a time in centuries."""
+    seconds = expires.timestamp() if expires else None
+    return seconds if seconds and seconds < time.time() + FOR_EVER else None
 
 
 def _body(request: ChatRequest) -> dict[str, Any]:

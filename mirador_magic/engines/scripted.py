@@ -59,7 +59,7 @@ class ScriptedEngine:
     whose stream was closed before its end.
     """
 
-    name = "scripted"
+    name = key = "scripted"
     label = "scripted, no model"
 
     def __init__(self, scripts: Mapping[str, Script] = DEMO_SCRIPTS) -> None:
@@ -81,6 +81,10 @@ class ScriptedEngine:
     async def load(self, request: ChatRequest, keep_alive: float | None = None) -> Loaded:
         self.warmed.append(request)
         return Loaded(await self._bring(request.model))
+
+    async def unload(self, model: str) -> None:
+        if model in self.loaded:
+            self.loaded.remove(model)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         self.requests.append(request)

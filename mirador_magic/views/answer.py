@@ -22,7 +22,8 @@ class StageAnswer:
     thinks before it answers), `first_token` (of the answer) and `seconds` count from the stage's own
     start; `rate` is tokens per second of writing; None where there is nothing to
     count.
-    `notes` are for people: what was substituted, cut or kept.
+    `notes` are for people: what was substituted, cut or kept; `warmth` is how ready the model is,
+    until the stage writes.
     """
 
     name: str
@@ -37,6 +38,7 @@ class StageAnswer:
     rate: float | None = None
     error: str | None = None
     notes: tuple[str, ...] = ()
+    warmth: str = ""
     how: How = "declared"
 
 

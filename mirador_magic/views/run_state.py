@@ -14,9 +14,11 @@ from mirador_magic.events import (
     ChunkReceived,
     EngineChosen,
     Event,
+    NextPlanned,
     Outcome,
     RunFinished,
     RunStarted,
+    StageDelayed,
     StageFailed,
     StageFinished,
     StageStarted,
@@ -26,6 +28,8 @@ from mirador_magic.events import (
 )
 from mirador_magic.stages import ModelStage
 from mirador_magic.views.answer import Answer, StageAnswer, Status
+from mirador_magic.views.words import readiness
+from mirador_magic.warmup import Warmth
 
 
 class StageState:
@@ -46,8 +50,9 @@ class StageState:
         self.error: str | None = None
         self.notes: list[str] = []
 
-    def answer(self, now: float) -> StageAnswer:
+    def answer(self, now: float, warmth: Callable[[str], Warmth | None]) -> StageAnswer:
         """The stage as it stands at `now`, in seconds of the run's clock."""
+        ready = warmth(self.model) if self.status in ("waiting", "asked") else None
         began = self.started
         until = now if self.ended is None else self.ended
         confidence, how = judged(self.gauge, self.stage.confidence, self.model, self.stage.name)
@@ -65,6 +70,7 @@ class StageState:
             rate=self._rate(),
             error=self.error,
             notes=tuple(self.notes),
+            warmth=readiness(ready, now) if ready else "",
         )
 
     def wrote(self, event: ChunkReceived) -> None:
@@ -123,10 +129,18 @@ class StageState:
 
 
 class RunState:
-    """All of a run. Call it with each event; `answer()` is its frozen picture at any time."""
+    """All of a run. Call it with each event; `answer()` is its frozen picture at any time.
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+    `warmth` tells how ready a model is.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.perf_counter,
+        warmth: Callable[[str], Warmth | None] = lambda _: None,
+    ) -> None:
         self._clock = clock
+        self._warmth = warmth
         self.question = ""
         self.engine = ""
         self.stages: dict[str, StageState] = {}
@@ -146,7 +160,7 @@ class RunState:
         return Answer(
             question=self.question,
             engine=self.engine,
-            stages=tuple(state.answer(now) for state in self.stages.values()),
+            stages=tuple(state.answer(now, self._warmth) for state in self.stages.values()),
             outcome=self.outcome,
             first_token=None if began is None or self.first is None else self.first - began,
             total=0.0 if began is None else now - began,
@@ -171,6 +185,9 @@ class RunState:
                     self.stages[event.stage].notes.append(f"{phrasebook.WAY_OUT} → {event.cure}")
             case StageFinished():
                 self.stages[event.stage].finished(event)
+            case NextPlanned() | StageDelayed():
+                if event.why:
+                    self.stages[event.stage].notes.append(_told(event))
             case StageFailed():
                 self.stages[event.stage].failed(event)
             case StageStopped():
@@ -187,3 +204,8 @@ class RunState:
         self.outcome, self.ended = event.outcome, event.at
         for state in self.stages.values():
             state.told(event.outcome)
+
+
+def _told(event: NextPlanned | StageDelayed) -> str:
+    """What was planned for a stage, or done about its delay, as a note."""
+    return f"loaded in sequence: {event.why}" if isinstance(event, NextPlanned) else event.why

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 from mirador_magic import phrasebook
 from mirador_magic.confidence import band
@@ -55,6 +56,8 @@ def stage_line(stage: StageAnswer) -> str:
     parts += [phrasebook.LABEL] if phrasebook.is_phrasebook(stage.model) else []
     if word := (_STATES | _ENDS).get(stage.status):
         parts.append(word)
+    if stage.warmth:
+        parts.append(stage.warmth)
     if stage.first_thought is not None and stage.first_token is not None:
         parts.append(f"thought {seconds(stage.first_token - stage.first_thought)}")
     if stage.seconds is not None:
@@ -92,17 +95,30 @@ def is_live(stage: StageAnswer) -> bool:
     return stage.status in LIVE
 
 
-def warmth_line(warmth: Warmth, now: float) -> str:
-    """How ready a stage's model is, at `now` of the warm-up's clock."""
-    parts: list[str] = [warmth.state]
+def readiness(warmth: Warmth, now: float) -> str:
+    """How ready a model is, at `now` of the warm-up's clock: "loading 12 s of about 20 s"."""
+    words: str = warmth.state
     if warmth.state == "loading":
-        parts[0] += f" {seconds(now - warmth.since)}"
-        parts[0] += f" of about {seconds(warmth.expected)}" if warmth.expected else ""
-    elif warmth.state == "warm" and warmth.took is not None:
-        parts[0] += f" after {seconds(warmth.took)}"
-    parts += [_bytes(warmth.size)] if warmth.size and warmth.state == "warm" else []
+        words += f" {now - warmth.since:.0f} s"
+        words += f" of about {warmth.expected:.0f} s" if (warmth.expected or 0) >= 1 else ""
+    elif warmth.state == "warm" and warmth.until is not None:
+        words += time.strftime(" until %H:%M", time.localtime(warmth.until))
+    return words
+
+
+def warmth_line(warmth: Warmth, now: float) -> str:
+    """A stage's model, how ready it is, and what there is to say about that."""
+    parts = [readiness(warmth, now)]
+    if warmth.state == "warm" and warmth.took is not None:
+        parts.append(f"took {seconds(warmth.took)}")
+    parts += [_bytes(warmth.size)] if warmth.size else []
     parts += [one_line(warmth.why)] if warmth.why else []
     return f"{warmth.stage}  {one_line(warmth.model)}  {', '.join(parts)}"
+
+
+def leaving(model: str) -> str:
+    """Which model leaves memory first."""
+    return f"when room is needed, {one_line(model)} leaves first"
 
 
 def _bytes(size: int) -> str:

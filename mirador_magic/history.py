@@ -1,0 +1,105 @@
+"""What was measured on this machine before: load times, which models fit together, which plan pays.
+
+One small JSON file in the user's data folder. It is a convenience: a file that cannot be read or
+written is as good as none, and of two kernels that write at once one is forgotten.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from mirador_magic.stages import plain
+
+log = logging.getLogger(__name__)
+
+_KEPT = 5  # measurements of one plan: enough for a median, few enough to follow a change
+
+
+class History:
+    """The memory of one user's machine. Everything in it goes by the engine's `key`."""
+
+    def __init__(self, file: Path | None = None) -> None:
+        self._given = file
+
+    def load_seconds(self, engine: str, model: str) -> float | None:
+        """What loading and prefilling the model took the last time."""
+        seconds = self._table(f"load {engine}").get(plain(model))
+        return float(seconds) if isinstance(seconds, int | float) else None
+
+    def loaded(self, engine: str, model: str, seconds: float) -> None:
+        """Remember what a load took."""
+        self._remember(f"load {engine}", plain(model), round(seconds, 3))
+
+    def fit(self, engine: str, models: Iterable[str]) -> bool | None:
+        """Whether these models were in memory together; None where nobody has seen it."""
+        known = self._table(f"fit {engine}").get(_named(models))
+        return known if isinstance(known, bool) else None
+
+    def fitted(self, engine: str, models: Iterable[str], fit: bool) -> None:
+        """Remember whether they were."""
+        if self.fit(engine, models) is not fit:
+            self._remember(f"fit {engine}", _named(models), fit)
+
+    def effects(self, engine: str, models: Iterable[str], plan: str) -> list[tuple[float, float]]:
+        """What this plan did to the first of these models' pace (tokens a second) and how long the
+        second one's first token then took (seconds), the newest last."""
+        known = self._table(f"{plan} {engine}").get(_named(models))
+        return _pairs(known)
+
+    def took_effect(
+        self, engine: str, models: Iterable[str], plan: str, pace: float, gap: float
+    ) -> None:
+        """Remember what it did."""
+        models = tuple(models)
+        known = [*self.effects(engine, models, plan), (round(pace, 2), round(gap, 4))]
+        self._remember(f"{plan} {engine}", _named(models), known[-_KEPT:])
+
+    def _table(self, name: str) -> dict[str, object]:
+        table = self._read().get(name)
+        return table if isinstance(table, dict) else {}
+
+    def _remember(self, table: str, name: str, value: object) -> None:
+        known = self._read()
+        known[table] = self._table(table) | {name: value}
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            beside = self._file.with_suffix(f".{os.getpid()}")
+            beside.write_text(json.dumps(known, indent=1))
+            beside.replace(self._file)
+        except OSError as error:
+            log.info("what was measured is not kept: %s", error)
+
+    def _read(self) -> dict[str, object]:
+        try:
+            known = json.loads(self._file.read_text())
+        except (OSError, ValueError):
+            return {}
+        return known if isinstance(known, dict) else {}
+
+    @property
+    def _file(self) -> Path:
+        if self._given is None:
+            import platformdirs
+
+            folder = platformdirs.user_data_dir("mirador", appauthor=False)
+            self._given = Path(folder) / "history.json"
+        return self._given
+
+
+def _named(models: Iterable[str]) -> str:
+    return " ".join(map(plain, models))
+
+
+def _pairs(value: object) -> list[tuple[float, float]]:
+    """The pairs of numbers in what was read; whatever else there is counts for nothing."""
+    pairs = value if isinstance(value, list) else []
+    numbers = [pair for pair in pairs if isinstance(pair, list) and len(pair) == 2]
+    return [
+        (float(a), float(b))
+        for a, b in numbers
+        if isinstance(a, int | float) and isinstance(b, int | float)
+    ]

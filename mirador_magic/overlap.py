@@ -1,0 +1,248 @@
+"""What is brought into memory beside a stage that writes: the next one's model, where that pays.
+
+On a small CPU a load beside a streaming model takes from it what it needs itself (facts measured on
+two cores: the pace falls to a half, with a prefill to a tenth), so a run begins nothing by default.
+Each run measures what it did, by the pair of models: the pace of the stage that wrote, and how long
+the next one's first token took. Another plan is tried where there is room for it, and stays only if
+it ends the two stages sooner.
+
+    sequence    nothing beside: the measure of the others
+    load        the next model is loaded
+    prefill     and its prompt, as far as it is known, is read into the cache
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import statistics
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Literal
+
+from mirador_magic import prompts
+from mirador_magic.engines.base import ChatRequest, Engine, ModelInfo
+from mirador_magic.errors import MiradorError
+from mirador_magic.events import (
+    ChunkReceived,
+    Event,
+    NextPlanned,
+    RunFinished,
+    RunStarted,
+    StageFinished,
+    StageSubstituted,
+    ThinkingReceived,
+)
+from mirador_magic.history import History
+from mirador_magic.stages import ModelStage, plain
+
+log = logging.getLogger(__name__)
+
+Plan = Literal["sequence", "load", "prefill"]
+Effects = Mapping[Plan, list[tuple[float, float]]]
+Resolve = Callable[[Engine, ModelStage], Awaitable[ModelStage]]
+
+PLANS: tuple[Plan, ...] = ("sequence", "load", "prefill")
+LEAST_PACE = 10.0  # tokens a second: twice as fast as people read
+BRIEF_LOAD = 1.0  # seconds: a load so short does no harm, wherever it runs
+FORGOTTEN = 0.2  # seconds of loading from which on a model was not in memory
+USUAL_TOKENS = 200  # of an answer whose length is not limited
+NO_ROOM = "the models do not fit into memory together"
+
+
+def room(running: ModelInfo, load_seconds: float | None) -> tuple[Plan, ...]:
+    """The plans that may be tried beside a running model, the boldest first.
+
+    Beside one that is in a GPU's memory as a whole, all; on a CPU only a load that is known to be
+    brief, since a prefill cannot be called off.
+    """
+    if running.vram and running.vram >= running.size:
+        return ("prefill", "load")
+    if load_seconds is not None and load_seconds <= BRIEF_LOAD:
+        return ("load",)
+    return ()
+
+
+def choose(effects: Effects, possible: tuple[Plan, ...], tokens: int) -> Plan:
+    """The plan for the next time: one not tried yet, else the one that ends two stages first.
+
+    `tokens` is how long the first stage's answer was. Nothing is tried before the plain sequence was
+    measured, nor beside a model that is no faster than LEAST_PACE alone; a plan that slowed its
+    stage below that is not taken again.
+    """
+    if not effects.get("sequence"):
+        return "sequence"
+    alone, _ = _median(effects["sequence"])
+    if alone <= LEAST_PACE:
+        return "sequence"
+    for plan in possible:
+        if not effects.get(plan):
+            return plan
+    best: Plan = "sequence"
+    least = _cost(effects[best], tokens)
+    for plan in possible:
+        cost = _cost(effects[plan], tokens)
+        if min(pace for pace, _ in effects[plan]) >= LEAST_PACE and cost < least:
+            best, least = plan, cost
+    return best
+
+
+def _median(measured: list[tuple[float, float]]) -> tuple[float, float]:
+    paces, gaps = zip(*measured, strict=True)
+    return statistics.median(paces), statistics.median(gaps)
+
+
+def _cost(measured: list[tuple[float, float]], tokens: int) -> float:
+    """Seconds from the first stage's first token to the next one's."""
+    pace, gap = _median(measured)
+    return tokens / pace + gap
+
+
+class Overlap:
+    """Watches one run: brings the next model beside the stage that writes, and measures it.
+
+    `open_engine` gives the engine that the run is on, `resolve` the stage on an installed model,
+    `tell` hears what was planned.
+    """
+
+    def __init__(
+        self,
+        open_engine: Callable[[], Awaitable[Engine]],
+        resolve: Resolve,
+        history: History,
+        tell: Callable[[Event], None],
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._open_engine = open_engine
+        self._resolve = resolve
+        self._history = history
+        self._tell = tell
+        self._clock = clock
+        self._query = ""
+        self._stages: list[ModelStage] = []
+        self._said: dict[str, list[str]] = {}
+        self._finished: list[tuple[str, str]] = []
+        self._ended: tuple[str, StageFinished] | None = None  # the model that wrote, how it ended
+        self._plan: tuple[str, str, Plan] | None = None  # running model, next model, what was done
+        self._key = ""
+        self._believed: set[str] = set()  # the models that were seen in memory
+        self._beside: asyncio.Task[None] | None = None
+        self._paces: deque[float] | None = None  # times of the last chunks beside a load
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case ChunkReceived() | ThinkingReceived():
+                if event.stage not in self._said:
+                    self._begins(event)
+                elif self._paces is not None:
+                    self._watch_pace(event.at)
+                self._said[event.stage].append(event.text)
+            case RunStarted():
+                self._query, self._stages = event.query, list(event.stages)
+            case StageSubstituted():
+                place = self._place(event.stage)
+                self._stages[place] = replace(self._stages[place], model=event.model)
+            case StageFinished():
+                self._ends(event)
+            case RunFinished():
+                if self._beside:
+                    self._beside.cancel()
+
+    def _begins(self, event: ChunkReceived | ThinkingReceived) -> None:
+        """A stage's first words: what was done for it is measured, and the next one is seen to."""
+        place = self._place(event.stage)
+        self._said[event.stage] = []
+        if self._ended and self._plan and self._plan[1] == self._stages[place].model:
+            running, following, plan = self._plan
+            end = self._ended[1].end
+            if self._ended[0] == running and end.output_tokens and end.decode_s:
+                pace, gap = end.output_tokens / end.decode_s, event.at - self._ended[1].at
+                pair = (running, following)
+                self._history.took_effect(self._key, pair, plan, pace, gap)
+        self._ended = self._plan = None
+        if self._beside:
+            self._beside.cancel()
+        self._beside = asyncio.create_task(self._see_to(place), name="mirador overlap")
+
+    def _ends(self, event: StageFinished) -> None:
+        stage = self._stages[self._place(event.stage)]
+        text = "".join(self._said.get(event.stage, ())).strip()
+        self._finished.append((event.stage, text))
+        self._ended = stage.model, event
+        load_s = event.end.load_s or 0.0
+        if load_s > FORGOTTEN and self._key:
+            self._history.loaded(self._key, stage.model, load_s)
+            if stage.model in self._believed:
+                self._history.fitted(self._key, self._models(), False)
+
+    async def _see_to(self, place: int) -> None:
+        """Beside the stage at this place: bring the next one's model, if it is to be."""
+        try:
+            engine = await self._open_engine()
+            self._key = engine.key
+            resident = {plain(model.name): model for model in await engine.resident()}
+            later = self._stages[place + 1 :]
+            self._believed |= {s.model for s in later if plain(s.model) in resident}
+            if place + 1 == len(self._stages):
+                if len(set(self._models())) > 1 and place == len(self._finished):
+                    fit = all(plain(model) in resident for model in self._models())
+                    self._history.fitted(engine.key, self._models(), fit)
+                return
+            following = self._stages[place + 1] = await self._resolve(
+                engine, self._stages[place + 1]
+            )
+            running = self._stages[place].model
+            if plain(following.model) not in resident and running != following.model:
+                await self._bring(engine, resident.get(plain(running)), place)
+        except MiradorError as error:
+            log.info("nothing is brought beside the stage: %s", error)
+
+    async def _bring(self, engine: Engine, info: ModelInfo | None, place: int) -> None:
+        running, following = self._stages[place : place + 2]
+        plan, why = self._planned(engine, info, running, following)
+        self._plan = running.model, following.model, plan
+        if plan != "sequence" or why:
+            self._tell(NextPlanned(self._clock(), following.name, plan, why))
+        if plan == "sequence":
+            return
+        asked = prompts.request(following, self._query, self._finished)
+        if plan == "load":
+            asked = ChatRequest(asked.model, [], asked.options, asked.think)
+            self._paces = deque(maxlen=round(LEAST_PACE) + 1)
+        try:
+            await engine.load(asked)
+        finally:
+            self._paces = None
+
+    def _planned(
+        self, engine: Engine, info: ModelInfo | None, running: ModelStage, following: ModelStage
+    ) -> tuple[Plan, str]:
+        """The plan, and why it is the plain sequence where that is for want of room."""
+        fit = self._history.fit(engine.key, self._models())
+        if not fit or info is None:
+            return "sequence", "" if fit is None else NO_ROOM
+        pair = (running.model, following.model)
+        effects = {plan: self._history.effects(engine.key, pair, plan) for plan in PLANS}
+        possible = room(info, self._history.load_seconds(engine.key, following.model))
+        return choose(effects, possible, running.options.num_predict or USUAL_TOKENS), ""
+
+    def _watch_pace(self, at: float) -> None:
+        """A load that slows the stage below LEAST_PACE is called off, and not tried again."""
+        assert self._paces is not None
+        self._paces.append(at)
+        if len(self._paces) < round(LEAST_PACE) + 1:
+            return
+        pace = round(LEAST_PACE) / max(at - self._paces[0], 1e-9)
+        if pace < LEAST_PACE and self._beside and self._plan:
+            running, following, plan = self._plan
+            self._history.took_effect(self._key, (running, following), plan, pace, 0.0)
+            self._plan = self._paces = None
+            self._beside.cancel()
+
+    def _models(self) -> list[str]:
+        return [stage.model for stage in self._stages]
+
+    def _place(self, name: str) -> int:
+        return next(place for place, stage in enumerate(self._stages) if stage.name == name)

@@ -1,0 +1,250 @@
+"""What is done beside a stage that writes: on a scripted engine, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mirador_magic import prompts
+from mirador_magic.engines.base import ChatRequest, ModelInfo
+from mirador_magic.engines.scripted import Script, ScriptedEngine
+from mirador_magic.events import (
+    Event,
+    NextPlanned,
+    RunFinished,
+    StageFinished,
+    StageStarted,
+    StreamEnd,
+)
+from mirador_magic.history import History
+from mirador_magic.orchestrator import StreamingOrchestrator
+from mirador_magic.overlap import NO_ROOM, Effects, Plan, choose, room
+from mirador_magic.stages import DEFAULT_STAGES
+from tests.support.virtual_time import now, run
+
+QUICK, DEEP, SYNTHESIS = (stage.model for stage in DEFAULT_STAGES)
+STAGES = DEFAULT_STAGES[:2]
+WRITES = StreamEnd("stop", output_tokens=40, decode_s=2.0)
+
+
+class Gpu(ScriptedEngine):
+    """All of a model lies in a GPU's memory."""
+
+    async def resident(self) -> list[ModelInfo]:
+        return [ModelInfo(name, 100, vram=100) for name in self.loaded]
+
+
+def engine(kind: type[ScriptedEngine] = ScriptedEngine, load: float = 0.8) -> ScriptedEngine:
+    return kind(
+        {
+            QUICK: Script(" ".join(["word"] * 41), pace=0.05, load=0.3, end=WRITES),
+            DEEP: Script("a deeper answer", load=load, end=replace(WRITES, load_s=load)),
+        }
+    )
+
+
+def asked(engines: Sequence[ScriptedEngine], folder: Path) -> list[list[Event]]:
+    """The events of one run after another, each on an engine with nothing in memory."""
+
+    async def main() -> list[list[Event]]:
+        return [await one(engine) for engine in engines]
+
+    async def one(engine: ScriptedEngine) -> list[Event]:
+        events: list[Event] = []
+        history = History(folder / "history.json")
+        orchestrator = StreamingOrchestrator(STAGES, engine, False, clock=now, history=history)
+        await orchestrator.run("why?", events.append).execute()
+        await asyncio.sleep(5)
+        return events
+
+    return run(main())
+
+
+def plans(events: Sequence[Event]) -> list[tuple[str, str]]:
+    return [(e.plan, e.why) for e in events if isinstance(e, NextPlanned)]
+
+
+def gap(events: Sequence[Event]) -> float:
+    """From the first stage's end to the next one's first word."""
+    ended = next(e.at for e in events if isinstance(e, StageFinished))
+    first = next(
+        e.at for e in events if getattr(e, "stage", "") == "deep_analysis" and hasattr(e, "text")
+    )
+    return round(first - ended, 3)
+
+
+def test_a_brief_load_goes_beside_the_stage_once_the_models_are_known_to_fit(
+    tmp_path: Path,
+) -> None:
+    engines = [engine() for _ in range(3)]
+    runs = asked(engines, tmp_path)
+    assert [plans(events) for events in runs] == [[], [("load", "")], [("load", "")]]
+    assert [gap(events) for events in runs] == [0.8, 0.0, 0.0]
+    assert [e.warmed for e in engines] == [
+        [],
+        *[[ChatRequest(DEEP, [], STAGES[1].options, STAGES[1].think)]] * 2,
+    ]
+
+
+def test_a_long_load_waits_on_a_cpu(tmp_path: Path) -> None:
+    runs = asked([engine(load=1.5) for _ in range(3)], tmp_path)
+    assert [plans(events) for events in runs] == [[], [], []]
+
+
+def test_beside_a_model_on_a_gpu_the_prompt_is_read_too(tmp_path: Path) -> None:
+    engines = [engine(Gpu, load=1.5) for _ in range(2)]
+    runs = asked(engines, tmp_path)
+    assert [plans(events) for events in runs] == [[], [("prefill", "")]]
+    assert engines[1].warmed == [prompts.request(STAGES[1], "why?", [])]
+
+
+def test_a_model_that_is_there_is_let_be(tmp_path: Path) -> None:
+    engines = [engine() for _ in range(2)]
+    engines[1].loaded.append(DEEP)
+    assert [plans(events) for events in asked(engines, tmp_path)] == [[], []]
+    assert engines[1].warmed == []
+
+
+def test_one_model_for_both_stages_is_let_be(tmp_path: Path) -> None:
+    async def main() -> list[ChatRequest]:
+        one = engine()
+        stages = [replace(stage, model=QUICK) for stage in STAGES]
+        for _ in range(2):
+            orchestrator = StreamingOrchestrator(
+                stages, one, False, clock=now, history=History(tmp_path / "h")
+            )
+            await orchestrator.run("why?", lambda _: None).execute()
+        return one.warmed
+
+    assert run(main()) == []
+
+
+class Cramped(ScriptedEngine):
+    """There is room for one model: the next one pushes it out."""
+
+    async def _bring(self, model: str) -> float:
+        if model not in self.loaded:
+            self.loaded.clear()
+        return await super()._bring(model)
+
+
+def test_where_they_do_not_fit_together_it_says_so_and_waits(tmp_path: Path) -> None:
+    runs = asked([engine(Cramped) for _ in range(2)], tmp_path)
+    assert [plans(events) for events in runs] == [[], [("sequence", NO_ROOM)]]
+    assert [gap(events) for events in runs] == [0.8, 0.8]
+
+
+def test_a_model_that_left_in_between_changes_the_plan(tmp_path: Path) -> None:
+    """It was seen in memory, and yet it was loaded when it was asked: so they do not fit."""
+
+    class Leaving(ScriptedEngine):
+        async def resident(self) -> list[ModelInfo]:
+            return [ModelInfo(QUICK), ModelInfo(DEEP)]
+
+    history = History(tmp_path / "history.json")
+    history.fitted("scripted", [QUICK, DEEP], True)
+    asked([engine(Leaving)], tmp_path)
+    assert history.fit("scripted", [QUICK, DEEP]) is False
+
+
+class Slowing(ScriptedEngine):
+    """A load takes all the power there is: the stage beside it stands nearly still."""
+
+    async def stream(self, request: ChatRequest):  # type: ignore[no-untyped-def]
+        async for chunk in super().stream(request):
+            if self.loading:
+                await asyncio.sleep(0.3)
+            yield chunk
+
+    loading = False
+
+    async def load(self, request: ChatRequest, keep_alive: float | None = None):  # type: ignore[no-untyped-def]
+        self.loading = True
+        try:
+            await asyncio.sleep(9)
+            return await super().load(request, keep_alive)
+        except asyncio.CancelledError:
+            self.called_off = True
+            raise
+        finally:
+            self.loading = False
+
+
+def test_a_load_that_slows_the_stage_is_called_off_and_not_tried_again(tmp_path: Path) -> None:
+    engines = [engine(), engine(Slowing), engine(Slowing)]
+    runs = asked(engines, tmp_path)
+    assert [plans(events) for events in runs] == [[], [("load", "")], []]
+    assert getattr(engines[1], "called_off", False)
+    assert not hasattr(engines[2], "called_off")
+
+
+def test_a_stop_ends_what_goes_on_beside(tmp_path: Path) -> None:
+    """And nothing is left behind: the loop of these tests looks for tasks."""
+    asked([engine()], tmp_path)
+    stopped = engine(load=0.9)
+
+    async def main() -> list[Event]:
+        events: list[Event] = []
+        history = History(tmp_path / "history.json")
+        orchestrator = StreamingOrchestrator(STAGES, stopped, False, clock=now, history=history)
+        running = orchestrator.run("why?", events.append)
+        task = asyncio.create_task(running.execute())
+        await asyncio.sleep(0.5)
+        running.stop()
+        await task
+        await asyncio.sleep(0)
+        return events
+
+    events = run(main())
+    assert plans(events) == [("load", "")]
+    assert isinstance(events[-1], RunFinished) and events[-1].outcome == "stopped"
+    assert [e.stage for e in events if isinstance(e, StageStarted)] == ["quick_response"]
+    assert DEEP not in stopped.loaded
+
+
+SEQUENCE = [(40.0, 2.0)]
+
+
+@pytest.mark.parametrize(
+    ("effects", "possible", "plan"),
+    [
+        ({}, ("prefill", "load"), "sequence"),
+        ({"sequence": SEQUENCE}, (), "sequence"),
+        ({"sequence": SEQUENCE}, ("prefill", "load"), "prefill"),
+        ({"sequence": SEQUENCE, "prefill": [(38.0, 0.1)]}, ("prefill", "load"), "load"),
+        (
+            {"sequence": SEQUENCE, "prefill": [(38.0, 0.1)], "load": [(39.0, 1.0)]},
+            ("prefill", "load"),
+            "prefill",
+        ),
+        ({"sequence": SEQUENCE, "load": [(15.0, 0.1)]}, ("load",), "sequence"),  # ends later
+        ({"sequence": [(12.0, 90.0)], "load": [(9.0, 0.1)]}, ("load",), "sequence"),  # too slow
+        ({"sequence": [(9.0, 2.0)]}, ("load",), "sequence"),  # no pace to give away
+        ({"sequence": SEQUENCE, "load": [(9.0, 0), (40.0, 0)]}, ("load",), "sequence"),
+    ],
+)
+def test_the_plan_is_the_one_that_ends_both_stages_first(
+    effects: Effects, possible: tuple[Plan, ...], plan: Plan
+) -> None:
+    assert choose(effects, possible, 100) == plan
+
+
+@pytest.mark.parametrize(
+    ("info", "load_s", "possible"),
+    [
+        (ModelInfo("m", 100, vram=100), None, ("prefill", "load")),
+        (ModelInfo("m", 100, vram=60), None, ()),
+        (ModelInfo("m", 100, vram=60), 0.4, ("load",)),
+        (ModelInfo("m"), 0.4, ("load",)),
+        (ModelInfo("m"), 1.4, ()),
+        (ModelInfo("m"), None, ()),
+    ],
+)
+def test_what_may_be_tried_beside_a_model(
+    info: ModelInfo, load_s: float | None, possible: tuple[Plan, ...]
+) -> None:
+    assert room(info, load_s) == possible
