@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import logging
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -76,9 +77,10 @@ class StreamingOrchestrator:
     ) -> Run:
         """A run of this question, to be executed by a task of the caller's. `emit` gets the events."""
         heard = Watchers([emit, self.warmup.listener()])
-        heard.add(
-            Overlap(self._open, self.warmup.installed, self.warmup.history, heard, self._clock)
+        overlap = Overlap(
+            self._open, self.warmup.installed, self.warmup.history, heard, self._clock
         )
+        heard.add(overlap)
         return Run(
             query,
             agree(self._chosen(stages), self.stages),
@@ -86,7 +88,7 @@ class StreamingOrchestrator:
             heard,
             clock=self._clock,
             substitute=self._substitute,
-            hold=self.warmup.held,
+            during=functools.partial(self.warmup.held, overlap),
         )
 
     async def process(

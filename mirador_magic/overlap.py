@@ -20,7 +20,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, Self
 
 from mirador_magic import prompts
 from mirador_magic.engines.base import ChatRequest, Engine, ModelInfo
@@ -29,7 +29,6 @@ from mirador_magic.events import (
     ChunkReceived,
     Event,
     NextPlanned,
-    RunFinished,
     RunStarted,
     StageFinished,
     StageSubstituted,
@@ -48,6 +47,7 @@ PLANS: tuple[Plan, ...] = ("sequence", "load", "prefill")
 LEAST_PACE = 10.0  # tokens a second: twice as fast as people read
 BRIEF_LOAD = 1.0  # seconds: a load so short does no harm, wherever it runs
 FORGOTTEN = 0.2  # seconds of loading from which on a model was not in memory
+LOOK_UP_S = 1.0  # seconds to tell what is in memory, at the end of a run
 USUAL_TOKENS = 200  # of an answer whose length is not limited
 NO_ROOM = "the models do not fit into memory together"
 
@@ -103,6 +103,8 @@ def _cost(measured: list[tuple[float, float]], tokens: int) -> float:
 class Overlap:
     """Watches one run: brings the next model beside the stage that writes, and measures it.
 
+    Entered as a context while the run is under way, it leaves nothing behind.
+
     `open_engine` gives the engine that the run is on, `resolve` the stage on an installed model,
     `tell` hears what was planned.
     """
@@ -131,6 +133,17 @@ class Overlap:
         self._beside: asyncio.Task[None] | None = None
         self._paces: deque[float] | None = None  # times of the last chunks beside a load
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Nothing is left behind. What the last stage's end came before may still be looked up."""
+        if self._beside:
+            if kind is None:
+                await asyncio.wait({self._beside}, timeout=LOOK_UP_S)
+            self._beside.cancel()
+            await asyncio.wait({self._beside})
+
     def __call__(self, event: Event) -> None:
         match event:
             case ChunkReceived() | ThinkingReceived():
@@ -146,9 +159,6 @@ class Overlap:
                 self._stages[place] = replace(self._stages[place], model=event.model)
             case StageFinished():
                 self._ends(event)
-            case RunFinished():
-                if self._beside:
-                    self._beside.cancel()
 
     def _begins(self, event: ChunkReceived | ThinkingReceived) -> None:
         """A stage's first words: what was done for it is measured, and the next one is seen to."""

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -155,7 +156,7 @@ class Run:
     """One question on its way through the stages.
 
     `open_engine` gives the engine, ready to be asked; `substitute` may give the stage on another
-    installed model where its own is missing; `hold` is entered while it is under way.
+    installed model where its own is missing; `during` is entered while it is under way.
     """
 
     def __init__(
@@ -167,7 +168,7 @@ class Run:
         *,
         clock: Clock = time.perf_counter,
         substitute: Substitute | None = None,
-        hold: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
+        during: Callable[[], AbstractAsyncContextManager[object]] = contextlib.nullcontext,
     ) -> None:
         self.query = query
         self.stages = tuple(stages)
@@ -175,7 +176,7 @@ class Run:
         self._emit = emit
         self._clock = clock
         self._substitute = substitute
-        self._hold = hold
+        self._during = during
         self._stopped = False
         self._task: asyncio.Task[object] | None = None
         self._finished: list[tuple[str, str]] = []
@@ -193,7 +194,7 @@ class Run:
         self._task = asyncio.current_task()
         self._emit(RunStarted(self._clock(), self.query, self.stages))
         try:
-            with self._hold():
+            async with self._during():
                 await self._run_stages()
         except asyncio.CancelledError:
             if not self._stopped or (self._task and self._task.uncancel() > 0):

@@ -153,14 +153,15 @@ class Session:
 
         state = RunState(warmth=warmup.of)
         watchers = Watchers([state, self._watch, warmup.listener()])
-        watchers.add(Overlap(open_engine, warmup.installed, warmup.history, watchers))
+        overlap = Overlap(open_engine, warmup.installed, warmup.history, watchers)
+        watchers.add(overlap)
         run = Run(
             request.question,
             stages,
             open_engine,
             watchers,
             substitute=provision.substitute,
-            hold=warmup.held,
+            during=functools.partial(warmup.held, overlap),
         )
         return Handle(run, state, watchers)
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -101,13 +102,16 @@ class WarmUp:
         """How ready this model is; None for one that is none of these stages'."""
         return next((each for each in self.state if plain(each.model) == plain(model)), None)
 
-    @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """While a run is under way: nothing new is begun."""
+    @contextlib.asynccontextmanager
+    async def held(
+        self, beside: AbstractAsyncContextManager[object] | None = None
+    ) -> AsyncIterator[None]:
+        """While a run is under way nothing new is begun here; `beside` is entered meanwhile."""
         self._runs += 1
         self._idle.clear()
         try:
-            yield
+            async with beside or contextlib.nullcontext():
+                yield
         finally:
             self._runs -= 1
             if not self._runs:

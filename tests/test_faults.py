@@ -104,7 +104,7 @@ def test_nothing_is_left_behind_by_faults(running: Kernel) -> None:
 
 def test_a_prompt_that_the_server_cut_is_said(ollama: OllamaServer) -> None:
     with kernel({"OLLAMA_HOST": ollama.host}, "%load_ext mirador_magic") as started:
-        started.run("%mirador stage small --model gemma2:9b --num-ctx 512")
+        started.run("%mirador stage small --model unsure --num-ctx 512")
         cell = started.run("%%mirador --stages small\n" + "why? " * 300)
         assert cell.status == "ok", cell.error
         assert "longer than the context of 512 tokens" in cell.shown[0]["text/plain"]

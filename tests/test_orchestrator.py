@@ -24,6 +24,7 @@ from mirador_magic.events import (
     ChunkReceived,
     Event,
     RunFinished,
+    StageDelayed,
     StageFailed,
     StageFinished,
     StageStopped,
@@ -33,7 +34,7 @@ from mirador_magic.events import (
 from mirador_magic.orchestrator import StreamingOrchestrator, Token
 from mirador_magic.provision import substitute
 from mirador_magic.run import Run, Watchers
-from mirador_magic.stages import DEFAULT_STAGES, ModelStage
+from mirador_magic.stages import DEFAULT_STAGES, ModelOptions, ModelStage
 from tests.support.virtual_time import VirtualLoop, now, run
 
 QUICK, DEEP, SYNTHESIS = (stage.model for stage in DEFAULT_STAGES)
@@ -317,6 +318,78 @@ def test_an_engine_that_hangs_when_asked_for_its_models_is_silent_too() -> None:
     errors = [event.error for event in events if isinstance(event, StageFailed)]
     assert [type(error) for error in errors] == [EngineSilent] * 3
     assert events[-1].at == 10 + 20 + 30
+
+
+class Loading(ScriptedEngine):
+    """The deep model is in memory only once the quick one was unloaded, or after `load` seconds."""
+
+    def __init__(self, load: float, freed: float = 1e9) -> None:
+        super().__init__({QUICK: Script("one"), DEEP: Script("two"), SYNTHESIS: Script("three")})
+        self.load_s = load
+        self.room = asyncio.Event()
+        self.unloaded: list[tuple[str, float]] = []
+
+    async def _bring(self, model: str) -> float:
+        if model == DEEP and model not in self.loaded:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.room.wait(), self.load_s)
+        return await super()._bring(model)
+
+    async def unload(self, model: str) -> None:
+        await super().unload(model)
+        self.unloaded.append((model, now()))
+        self.room.set()
+
+
+def test_a_model_that_is_being_loaded_may_take_longer_than_the_stages_timeout() -> None:
+    engine = Loading(55.0)
+    events = run(events_of(engine))
+    assert kinds(events).count("StageFinished") == 3
+    assert engine.unloaded == []
+
+
+def test_a_load_that_waits_for_room_for_ever_gets_it() -> None:
+    """The scheduler's deadlock of ollama/ollama#17408, and what lets it go on."""
+    engine = Loading(1e6)
+    events = run(events_of(engine))
+    assert engine.unloaded == [(QUICK, 80.0)]
+    assert kinds(events).count("StageFinished") == 3
+    (delayed,) = [event for event in events if isinstance(event, StageDelayed)]
+    assert delayed.why == f"{DEEP} found no room in 80 s: {QUICK} was unloaded"
+
+
+def test_a_model_that_never_comes_fails_its_stage_with_all_the_time_it_took() -> None:
+    class Stuck(Loading):
+        async def unload(self, model: str) -> None:
+            await ScriptedEngine.unload(self, model)
+
+    events = run(events_of(Stuck(1e6)))
+    (failed,) = [event for event in events if isinstance(event, StageFailed)]
+    assert failed.stage == "deep_analysis"
+    assert failed.error.what == "the engine was silent for 320 s"
+
+
+def test_who_does_not_tell_what_is_in_memory_has_no_excuse() -> None:
+    class Mute(Loading):
+        async def resident(self) -> list[ModelInfo]:
+            await asyncio.sleep(1e6)
+            return []
+
+    events = run(events_of(Mute(1e6)))
+    (failed,) = [event for event in events if isinstance(event, StageFailed)]
+    assert (failed.stage, failed.at) == ("deep_analysis", 25.0)
+
+
+def test_a_model_is_asked_for_one_context_by_all_its_stages() -> None:
+    engine = ScriptedEngine({"m": Script("one"), "other": Script("two")})
+    sizes = {"a": ("m", 2048), "b": ("m:latest", 8192), "c": ("other", 1024)}
+    engine.scripts = {**engine.scripts, "m:latest": Script("one")}
+    stages = [
+        ModelStage(name, model, 0.5, 5.0, "", ModelOptions(num_ctx=size))
+        for name, (model, size) in sizes.items()
+    ]
+    run(events_of(engine, stages=stages))
+    assert [asked.options.num_ctx for asked in engine.requests] == [8192, 8192, 1024]
 
 
 def test_a_model_that_the_user_names_is_not_substituted_and_the_installed_ones_are_told() -> None:

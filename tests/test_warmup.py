@@ -137,7 +137,7 @@ def test_nothing_new_is_begun_while_a_run_is_under_way(tmp_path: Path) -> None:
             opened,
             lambda _: None,
             clock=now,
-            hold=warming.held,
+            during=warming.held,
         )
         running = asyncio.create_task(asked.execute())
         await asyncio.sleep(20)

@@ -71,13 +71,20 @@ class Hang:
 
 
 @dataclass(frozen=True)
+class Await:
+    """The model is not in memory before this other one has left: it waits for its room."""
+
+    model: str
+
+
+@dataclass(frozen=True)
 class Drop:
     """The connection breaks in the middle of a chunk; with `reset` as if the cable fell out."""
 
     reset: bool = False
 
 
-Step = Refuse | Open | Say | Raw | Done | Hang | Drop
+Step = Refuse | Open | Say | Raw | Done | Hang | Await | Drop
 Behaviour = Sequence[Step]
 
 ANSWER = "The sky is blue because air scatters blue light."
@@ -197,6 +204,12 @@ class FaultServer:
             return self.next_up.pop(0)
         return {_short(name): b for name, b in self.behaviours.items()}.get(_short(model))
 
+    def forget(self, model: str) -> None:
+        """Out of memory."""
+        with self._news:
+            self.resident[:] = [each for each in self.resident if each != model]
+            self._news.notify_all()
+
     def record(self, records: list[Any], item: object) -> None:
         with self._news:
             records.append(item)
@@ -263,7 +276,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self._record(body)
         model = body["model"]
-        if self.path == "/api/show":
+        if self.path == "/api/generate" and body.get("keep_alive") == 0:
+            self.faults.forget(_short(model))
+            self._whole(200, json.dumps({"model": model, "done": True, "done_reason": "unload"}))
+        elif self.path == "/api/show":
             shown = {"model_info": self.faults.model_info, "parameters": self.faults.parameters}
             self._whole(200, json.dumps(shown))
         elif (behaviour := self.faults.behaviour(model)) is None:
@@ -276,8 +292,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _chat(self, model: str, body: Mapping[str, Any], behaviour: Behaviour) -> None:
         self._model, self._opened, self._words = model, False, 0
+        self._load_ns = 5_000_000
+        if not isinstance(behaviour[0], Refuse | Await):
+            self._bring()
         if not body["stream"] and not isinstance(behaviour[0], Refuse | Hang | Drop):
-            self.faults.record(self.faults.resident, _short(model))
             reason = "length" if body["messages"] else "load"
             self._whole(200, self._last_line({"done_reason": reason}).decode())
             return
@@ -308,8 +326,18 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(self._last_line(fields))
             case Hang():
                 self._stay_silent(None)
+            case Await(model):
+                while model in self.faults.resident:
+                    self._stay_silent(0.01)
+                self._bring()
             case Drop(reset):
                 self._drop(reset)
+
+    def _bring(self) -> None:
+        """Into memory, where it is listed from now on."""
+        if _short(self._model) not in self.faults.resident:
+            self._load_ns = 250_000_000
+            self.faults.record(self.faults.resident, _short(self._model))
 
     def _whole(self, status: int, body: str) -> None:
         self.send_response(status)
@@ -343,7 +371,7 @@ class _Handler(BaseHTTPRequestHandler):
             "done": True,
             "done_reason": "stop",
             "total_duration": 850_000_000,
-            "load_duration": 250_000_000,
+            "load_duration": self._load_ns,
             "prompt_eval_count": 12,
             "prompt_eval_duration": 100_000_000,
             "eval_count": self._words,
