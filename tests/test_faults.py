@@ -16,6 +16,7 @@ from tests.support.ollama_server import OllamaServer
 from tests.support.recited import RECITED, SLOW
 from tests.test_kernel import OURS, start
 
+SETUP = "%load_ext mirador_magic\nimport asyncio, ipywidgets"
 SILENCE = 0.4  # seconds; the stage that hangs has it for its timeout
 
 
@@ -31,8 +32,7 @@ def running(faults: FaultServer) -> Iterator[Kernel]:
         f"%mirador stage {name} --model {name} --timeout {SILENCE if 'hangs' in name else 20}\n"
         for name in [*FAULTS, "good"]
     )
-    setup = f"%load_ext mirador_magic\nimport asyncio, ipywidgets\n{stages}"
-    with kernel({"OLLAMA_HOST": faults.host}, setup) as started:
+    with kernel({"OLLAMA_HOST": faults.host}, f"{SETUP}\n{stages}") as started:
         started.run("%mirador --stages good warm up")
         yield started
 
@@ -100,6 +100,46 @@ def test_nothing_is_left_behind_by_faults(running: Kernel) -> None:
     for fault in FAULTS:
         running.run(f"%mirador --stages {fault},good why?")
     assert running.value(count) == before
+
+
+def test_two_hundred_runs_with_interrupts_in_between_leave_nothing_behind(
+    ollama: OllamaServer,
+) -> None:
+    """No task, no widget, no connection, no child process."""
+    count = (
+        f"len([t for t in asyncio.all_tasks() if {OURS}]), "
+        "len(ipywidgets.widgets.widget._instances), "
+        "len([c for c in psutil.Process().net_connections() "
+        f"if c.raddr and c.raddr.port == {ollama.host.rpartition(':')[2]}]), "
+        "len(psutil.Process().children())"
+    )
+    with kernel({"OLLAMA_HOST": ollama.host}, SETUP) as started:
+        started.run("import psutil\n%mirador warm\n%mirador stage endless --model slow")
+        started.run("%mirador why?")
+        before = started.value(count)
+        for number in range(200):
+            if number % 4:
+                started.run(f"%mirador --stages quick_response {number}, why?")
+                continue
+            cell = started.send(f"%mirador --stages quick_response,endless {number}, why?")
+            for message in started.watch(cell):
+                if "tide goes out" in str(message["content"]):
+                    break
+            started.manager.interrupt_kernel()
+            assert started.finish(cell).status == "error"
+        assert started.value(count) == before
+    assert before.startswith("(0, ")
+
+
+def test_nothing_is_asked_before_the_first_question_of_a_run(faults: FaultServer) -> None:
+    """No list of models, nothing of what is in memory: the chat comes first."""
+    with kernel({"OLLAMA_HOST": faults.host}, SETUP) as started:
+        started.run("%mirador stage fine --model good")
+        started.run("%mirador warm")
+        asked = len(faults.requests)
+        started.run("%mirador --stages fine why?")
+    assert faults.requests[asked].path == "/api/chat"
+    assert [r.path for r in faults.requests[asked:]].count("/api/ps") == 1  # after the first words
 
 
 def test_a_prompt_that_the_server_cut_is_said(ollama: OllamaServer) -> None:

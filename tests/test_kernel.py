@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.kernels import Cell, Kernel, kernel
+from tests.support.ollama_server import OllamaServer
 
 OLD_KERNEL = Path(sys.prefix) / "ipykernel6"
 NO_OLLAMA = {"OLLAMA_HOST": "127.0.0.1:9", "MIRADOR_MODELS": "/nonexistent"}
@@ -280,10 +281,27 @@ def test_warm_tells_each_stage_and_status_tells_it_again(new_kernel: Kernel) -> 
     for stage in ("quick_response", "deep_analysis", "synthesis"):
         assert re.search(rf"{stage}  \S+  warm", cell.stdout + status)
     only = new_kernel.run("%mirador warm long").stdout
-    assert re.search(r"quick_response  long  warm after", only)
+    assert re.search(r"quick_response  long  warm, took", only)
     listed = "from mirador_magic import prewarm\n"
     listed += "print([w.state for w in await prewarm(['nothere', 'long'])])"
     assert new_kernel.run(listed).stdout.strip() == "['failed', 'warm']"
+
+
+def test_the_status_tells_until_when_each_model_stays_and_who_leaves_first(
+    ollama: OllamaServer,
+) -> None:
+    with kernel({"OLLAMA_HOST": ollama.host}, "%load_ext mirador_magic") as started:
+        started.run("%mirador warm")
+        lines = started.run("%mirador warm --status").stdout.splitlines()
+    for line, name in zip(lines, ("quick_response", "deep_analysis", "synthesis"), strict=False):
+        assert re.match(rf"{name}  \S+  warm until \d\d:\d\d, .*\d+ [MG]B", line)
+    assert lines[3:] == ["when room is needed, gemma2:9b leaves first"]
+
+
+def test_the_panel_tells_how_ready_the_models_are(new_kernel: Kernel) -> None:
+    cell = new_kernel.run("%mirador warm\n%mirador --stages deep_analysis,quick_response why?")
+    painted = "".join(map(str, cell.messages))
+    assert re.search(r"quick_response.{0,200}waiting · warm", painted)
 
 
 BAD = {

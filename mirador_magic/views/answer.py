@@ -31,7 +31,6 @@ class StageAnswer:
     confidence: float
     status: Status = "waiting"
     text: str = ""
-    first_thought: float | None = None
     first_token: float | None = None
     seconds: float | None = None
     tokens: int | None = None
@@ -39,6 +38,7 @@ class StageAnswer:
     error: str | None = None
     notes: tuple[str, ...] = ()
     warmth: str = ""
+    first_thought: float | None = None
     how: How = "declared"
 
 
