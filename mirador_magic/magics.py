@@ -281,8 +281,8 @@ def _prepare(magics: MiradorMagics) -> asyncio.Task[None] | None:
 
     async def bring() -> None:
         await asyncio.to_thread(importlib.import_module, "mirador_magic.views.panel")
-        with contextlib.suppress(MiradorError):  # the first question will tell it, with its cure
-            await magics.session.warm()
+        if os.environ.get("MIRADOR_PRE_WARM", "1") not in ("0", "false", "no", "off"):
+            await magics.session.keep_warm()
 
     with contextlib.suppress(RuntimeError):
         return asyncio.get_running_loop().create_task(bring(), name="mirador warm-up")

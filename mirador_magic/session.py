@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import os
 from collections.abc import Awaitable, Callable, Generator, Sequence
@@ -15,8 +16,8 @@ from mirador_magic.engines.base import Engine
 from mirador_magic.engines.embedded import EmbeddedEngine
 from mirador_magic.engines.ollama import OllamaEngine
 from mirador_magic.engines.scripted import ScriptedEngine
-from mirador_magic.errors import EngineUnavailable, UsageError
-from mirador_magic.events import Event, StageFailed
+from mirador_magic.errors import EngineUnavailable, MiradorError, UsageError
+from mirador_magic.events import Event, RunFinished, StageFailed
 from mirador_magic.overlap import Overlap
 from mirador_magic.run import Run, Watchers
 from mirador_magic.stages import DEFAULT_STAGES, ModelStage, agree, choose, nearest
@@ -126,6 +127,7 @@ class Session:
         self._answering: dict[str, Engine] = {}
         self.warmup: WarmUp | None = None
         self._warming: asyncio.Task[None] | None = None
+        self.pre_warm = False  # warm what is cold between the cells
         self.closing: asyncio.Task[None] | None = None  # a task is kept by who started it
 
     def add_stage(self, stage: ModelStage) -> None:
@@ -193,6 +195,12 @@ class Session:
         await self._warming
         return self.warmup.state
 
+    async def keep_warm(self) -> None:
+        """Warm what is cold, now and after each run. What cannot be warmed is the run's to tell."""
+        self.pre_warm = True
+        with contextlib.suppress(MiradorError):
+            await self.warm()
+
     async def warmth(self) -> WarmUp:
         """What is known of the stages' models, as the engine tells it now."""
         warmup = self._warmup()
@@ -217,7 +225,11 @@ class Session:
         return engine.label
 
     async def aclose(self) -> None:
-        """Release what the engines hold: connections, processes and the models in them."""
+        """End the warm-up, and release what the engines hold: connections, processes, models."""
+        self.pre_warm = False
+        if self._warming:
+            self._warming.cancel()
+            await asyncio.wait({self._warming})
         for engine in self._engines.values():
             await engine.aclose()
 
@@ -256,6 +268,18 @@ class Session:
     def _watch(self, event: Event) -> None:
         if isinstance(event, StageFailed) and isinstance(event.error, EngineUnavailable):
             self._answering.clear()
+        if isinstance(event, RunFinished) and event.outcome == "answered" and self._is_cold():
+            # The warm-up at the start found no engine: this run did.
+            self._warming = asyncio.create_task(self._warm_again(), name="mirador warm-up")
+
+    def _is_cold(self) -> bool:
+        """Whether there is something to warm, and nobody at it."""
+        idle = self._warming is None or self._warming.done()
+        return self.pre_warm and idle and any(w.state == "cold" for w in self._warmup().state)
+
+    async def _warm_again(self) -> None:
+        with contextlib.suppress(MiradorError):
+            await self._warmup().run()
 
 
 @functools.cache

@@ -28,7 +28,9 @@ def test_the_public_names() -> None:
         "StageAnswer",
         "StreamingOrchestrator",
         "Token",
+        "Warmth",
         "add_stage",
+        "prewarm",
         "use_engine",
     ]
     assert all(hasattr(mirador_magic, name) for name in mirador_magic.__all__)

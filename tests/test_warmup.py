@@ -25,6 +25,7 @@ from mirador_magic.history import History
 from mirador_magic.orchestrator import StreamingOrchestrator
 from mirador_magic.provision import substitute
 from mirador_magic.run import Run
+from mirador_magic.session import Request, Session
 from mirador_magic.stages import DEFAULT_STAGES
 from mirador_magic.views.words import warmth_line
 from mirador_magic.warmup import KEEP_ALIVE_BETWEEN, Warmth, WarmUp
@@ -289,6 +290,35 @@ def test_the_engine_is_asked_what_is_there(tmp_path: Path) -> None:
         return warming
 
     assert states(run(main())) == ["warm", "cold", "warm"]
+
+
+def test_an_engine_that_starts_later_is_warmed_after_the_first_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MIRADOR_ENGINE", "scripted")
+
+    class Late(ScriptedEngine):
+        up = False
+
+        async def probe(self) -> None:
+            if not self.up:
+                raise EngineUnavailable("not yet", "wait")
+
+    engine = Late(SCRIPTS)
+
+    async def main() -> list[str]:
+        session = Session()
+        session.use(engine)
+        await session.keep_warm()
+        assert engine.loaded == []
+        engine.up = True
+        await session.start(Request("why?", stages=("quick_response",)))
+        await asyncio.sleep(60)
+        loaded = list(engine.loaded)
+        await session.aclose()
+        return loaded
+
+    assert run(main()) == [QUICK, DEEP, SYNTHESIS]
 
 
 def test_without_an_engine_it_says_so(tmp_path: Path) -> None:
