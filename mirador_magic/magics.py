@@ -45,6 +45,9 @@ from mirador_magic.views.static import bundle
 from mirador_magic.views.terminal import TerminalView
 from mirador_magic.warmup import Warmth
 
+# Of the loop, before anything is drawn: the question is on its way by then. Drawing takes longer.
+_STEPS = 4
+
 
 class View(Protocol):
     """What shows a run."""
@@ -137,7 +140,8 @@ class MiradorMagics(Magics):
         handle.watch(view)
         handle.watch(lambda event: self._bind(event, handle, read.name if not background else None))
         try:
-            await asyncio.sleep(0)  # the run's first step: its stages are known
+            for _ in range(_STEPS):
+                await asyncio.sleep(0)
             view.show()
             if background:
                 self._put(read.name, handle)

@@ -206,7 +206,7 @@ def test_an_interrupt_keeps_the_text_ends_the_stream_and_stops_run_all(
 
 
 def test_a_click_on_stop_ends_an_awaited_cell_well_and_run_all_goes_on(new_kernel: Kernel) -> None:
-    msg_id, seen = start(new_kernel, LONG["awaited"])
+    msg_id, seen = start(new_kernel, LONG["awaited"], until="word " * 9)  # the button is there
     queued = new_kernel.send("print('second')")
     button = next(
         message["content"]["comm_id"]  # type: ignore[index]

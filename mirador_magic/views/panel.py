@@ -1,5 +1,9 @@
 """The live panel: one ipywidgets output area a stage, and a Stop button, while the run goes on.
 
+Its widgets take some 15 ms to make, each a message of its own, and all of it before the first word
+where they come first. So the panel begins as plain HTML, in one message, which the first words
+replace by another; the widgets take its place a frame later.
+
 Drawn from the run's state ten times a second; a stage's first words are painted at once. At the end
 the display is replaced by the static twin and every widget is closed, so that the saved notebook
 needs no kernel. State that has not changed is not sent.
@@ -56,40 +60,52 @@ class Panel:
         self._timer: asyncio.TimerHandle | None = None
 
     def show(self) -> None:
-        """Display the panel in the current cell and keep it drawn until the run ends.
+        """Display the panel in the current cell and keep it drawn until the run ends."""
+        answer = self._answer()
+        if answer.outcome is not None:
+            display(bundle(answer), raw=True)
+            return
+        self._loop = asyncio.get_running_loop()
+        self._display = display(self._page(answer), raw=True, display_id=True)
+        self._timer = self._loop.call_later(FRAME, self._bring_widgets)
 
-        Each widget is a message of its own, a millisecond before the first word: so they are few,
-        share what can be shared, and are made with their first content.
-        """
+    def __call__(self, event: Event) -> None:
+        """Paint what cannot wait for the next frame."""
+        if self._timer is None:
+            return
+        if isinstance(event, RunFinished):
+            self._replace(self._answer())
+        elif isinstance(event, ChunkReceived):
+            if event.stage not in self._seen:
+                self._seen.add(event.stage)
+                self._paint(self._answer())
+        elif self._widgets:
+            self._paint(self._answer())
+
+    def _bring_widgets(self) -> None:
+        """Put the widgets in the place of the page. They share what can be shared, and are made with
+        their first content."""
         answer = self._answer()
         self._layout = ipywidgets.Layout(width="100%", margin="0", overflow="hidden")
         self._style = HTMLStyle()
         self._header = self._html(self._top(answer))
-        shown = () if self._buffered else answer.stages
-        self._stages = {stage.name: self._html(_drawn(stage)) for stage in shown}
+        self._stages = {stage.name: self._html(_drawn(stage)) for stage in self._shown(answer)}
         inside = [self._header, *self._stages.values()]
         if self._stop is not None:
             inside.insert(0, self._button(self._stop))
         box = ipywidgets.VBox(inside, layout=self._layout, _dom_classes=("mirador",))
-        self._widgets += [*inside, box, self._layout, self._style]
-        self._loop = asyncio.get_running_loop()
-        self._display = display(box, display_id=True)
-        if answer.outcome is None:
-            self._timer = self._loop.call_later(FRAME, self._tick)
-        else:
-            self._replace(answer)
+        self._widgets = [*inside, box, self._layout, self._style, *self._widgets]
+        self._display.update(box)
+        self._timer = self._loop.call_later(FRAME, self._tick)
 
-    def __call__(self, event: Event) -> None:
-        """Paint what cannot wait for the next frame."""
-        if not self._widgets:
-            return
-        if isinstance(event, RunFinished):
-            self._replace(self._answer())
-        elif not isinstance(event, ChunkReceived):
-            self._paint(self._answer())
-        elif event.stage not in self._seen:
-            self._seen.add(event.stage)
-            self._paint(self._answer())
+    def _shown(self, answer: Answer) -> tuple[StageAnswer, ...]:
+        return () if self._buffered else answer.stages
+
+    def _page(self, answer: Answer) -> dict[str, str]:
+        """The panel without widgets."""
+        stages = "".join(_drawn(stage) for stage in self._shown(answer))
+        page = f'<div class="mirador">{self._top(answer)}{stages}</div>'
+        return {"text/html": page, "text/plain": words.header(answer)}
 
     def _html(self, value: str) -> ipywidgets.HTML:
         return ipywidgets.HTML(value, layout=self._layout, style=self._style)
@@ -109,6 +125,9 @@ class Panel:
         self._timer = self._loop.call_later(FRAME, self._tick)
 
     def _paint(self, answer: Answer) -> None:
+        if not self._widgets:
+            self._display.update(self._page(answer), raw=True)
+            return
         self._header.value = self._top(answer)
         for name, widget in self._stages.items():
             widget.value = _drawn(answer[name])
@@ -123,6 +142,7 @@ class Panel:
         """Put the static twin in the panel's place and leave no widget behind."""
         if self._timer:
             self._timer.cancel()
+            self._timer = None
         self._display.update(bundle(answer), raw=True)
         for widget in self._widgets:
             widget.close()

@@ -42,12 +42,18 @@ class Cell:
 
     @property
     def shown(self) -> list[Mapping[str, str]]:
-        """The displays as they stand at the end, updates applied, in order."""
+        """The displays as they stand at the end, updates applied, in order.
+
+        Updates of another cell's display are left out: with ipykernel 6 a background run's come as
+        messages of the cell that happens to run.
+        """
         displays: dict[object, Mapping[str, str]] = {}
         for number, message in enumerate(self.messages):
-            content = message["content"]
-            if message["msg_type"] in ("display_data", "update_display_data", "execute_result"):
-                key = content.get("transient", {}).get("display_id", number)
+            kind, content = message["msg_type"], message["content"]
+            key = content.get("transient", {}).get("display_id", number)
+            if kind in ("display_data", "execute_result") or (
+                kind == "update_display_data" and key in displays
+            ):
                 displays[key] = content["data"]
         return list(displays.values())
 
