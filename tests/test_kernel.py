@@ -217,6 +217,7 @@ def test_a_click_on_stop_ends_an_awaited_cell_well_and_run_all_goes_on(new_kerne
     click = new_kernel.client.session.msg("comm_msg", {"comm_id": button, "data": data})
     new_kernel.client.shell_channel.send(click)
     cell = new_kernel.finish(msg_id)
+    cell.messages[:0] = seen
     assert cell.status == "ok", cell.error
     assert "■ stopped:" in cell.shown[0]["text/plain"]
     assert new_kernel.finish(queued).stdout.strip() == "second"
