@@ -25,11 +25,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import httpx
 import psutil
 
+from mirador_magic import prompts
+from mirador_magic.stages import DEFAULT_STAGES
 from tests.support.kernels import Kernel, kernel
 from tests.support.ollama_server import OllamaServer
 from tests.support.real import ollama_binary
@@ -44,16 +47,16 @@ Row = dict[str, float | int | str]
 def main() -> None:
     """Measure, print a table, and write JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         models = write_models(Path(folder))
         with OllamaServer(ollama_binary("0.34.1"), Path(folder) / "ollama") as server:
             install(server, models)
-            rows = [*first_token(server, given.runs), *interrupt(server, given.runs // 2)]
-    rows += orphan(given.runs // 2)
-    rows += load(max(3, given.runs // 4))
+            rows = [*first_token(server, given.runs), *interrupt(server, given.runs // 5)]
+    rows += orphan(given.runs // 5)
+    rows += load(max(3, given.runs // 10))
     print(f"Python {platform.python_version()}, Ollama {server.version}, {platform.machine()}")
     for row in rows:
         print(
@@ -97,8 +100,12 @@ def first_token(server: OllamaServer, runs: int) -> list[Row]:
 
 
 def _bare(client: httpx.Client) -> float:
-    body = {"model": QUICK, "messages": [{"role": "user", "content": QUESTION}], "stream": True}
-    body["options"] = {"num_ctx": 4096, "temperature": 0.1, "top_p": 0.9, "num_predict": 150}
+    """The same request as the cell's, so that both find the same prompt in the model's cache."""
+    asked = prompts.request(DEFAULT_STAGES[0], QUESTION, [])
+    options = {name: value for name, value in asdict(asked.options).items() if value is not None}
+    messages = [asdict(message) for message in asked.messages]
+    body = {"model": QUICK, "messages": messages, "stream": True, "options": options}
+    body |= {"think": False, "logprobs": True}
     sent = time.perf_counter()
     with client.stream("POST", "/api/chat", json=body) as answer:
         lines = answer.iter_lines()

@@ -36,7 +36,7 @@ from mirador_magic.run import Run
 from mirador_magic.stages import DEFAULT_STAGES, ModelStage
 from tests.support.ollama_server import OllamaServer
 from tests.support.real import ollama_binary
-from tests.support.reciting_gguf import HEAVY, TINY, write
+from tests.support.reciting_gguf import HEAVY, LONG_WINDED, write
 
 QUESTION = "Why is the sky blue?"
 LONG_PROMPT = ("Answer in the words of a patient teacher who never hurries. " * 17)[:1000]
@@ -87,7 +87,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         files = {
             f"{size}-{stage}": write(Path(folder) / f"{size}-{stage}.gguf", script, shape=shape)
-            for size, shape in (("heavy", HEAVY), ("small", TINY))
+            for size, shape in (("heavy", HEAVY), ("small", LONG_WINDED))
             for stage, script in SCRIPTS.items()
         }
         with OllamaServer(ollama_binary(given.ollama), Path(folder) / "ollama") as server:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import functools
 import importlib
 import importlib.metadata
 import re
@@ -51,6 +52,7 @@ def can_rewrite(shell: InteractiveShell) -> bool:
     return hasattr(kernel_of(shell), "get_parent")
 
 
+@functools.cache
 def ipykernel_version() -> tuple[int, ...]:
     """The version of ipykernel, (0,) where there is none."""
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):

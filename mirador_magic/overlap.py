@@ -14,6 +14,7 @@ it ends the two stages sooner.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import statistics
 import time
@@ -47,6 +48,7 @@ PLANS: tuple[Plan, ...] = ("sequence", "load", "prefill")
 LEAST_PACE = 10.0  # tokens a second: twice as fast as people read
 BRIEF_LOAD = 1.0  # seconds: a load so short does no harm, wherever it runs
 FORGOTTEN = 0.2  # seconds of loading from which on a model was not in memory
+AFTER_S = 0.05  # seconds after a stage's first words, before anything is looked up
 LOOK_UP_S = 1.0  # seconds to tell what is in memory, at the end of a run
 USUAL_TOKENS = 200  # of an answer whose length is not limited
 NO_ROOM = "the models do not fit into memory together"
@@ -131,15 +133,18 @@ class Overlap:
         self._key = ""
         self._believed: set[str] = set()  # the models that were seen in memory
         self._beside: asyncio.Task[None] | None = None
+        self._swapped = False
+        self._ending = asyncio.Event()
         self._paces: deque[float] | None = None  # times of the last chunks beside a load
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Nothing is left behind. What the last stage's end came before may still be looked up."""
+        """Nothing is left behind. What the run's end came before is still looked up."""
         if self._beside:
             if kind is None:
+                self._ending.set()
                 await asyncio.wait({self._beside}, timeout=LOOK_UP_S)
             self._beside.cancel()
             await asyncio.wait({self._beside})
@@ -174,7 +179,8 @@ class Overlap:
         self._ended = self._plan = None
         if self._beside:
             self._beside.cancel()
-        self._beside = asyncio.create_task(self._see_to(place), name="mirador overlap")
+        if len(set(self._models())) > 1:
+            self._beside = asyncio.create_task(self._see_to(place), name="mirador overlap")
 
     def _ends(self, event: StageFinished) -> None:
         stage = self._stages[self._place(event.stage)]
@@ -185,10 +191,16 @@ class Overlap:
         if load_s > FORGOTTEN and self._key:
             self._history.loaded(self._key, stage.model, load_s)
             if stage.model in self._believed:
+                self._swapped = True
                 self._history.fitted(self._key, self._models(), False)
 
     async def _see_to(self, place: int) -> None:
-        """Beside the stage at this place: bring the next one's model, if it is to be."""
+        """Beside the stage at this place: bring the next one's model, if it is to be.
+
+        Not at once: what is done in these moments delays the stage's first words on their way out.
+        """
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ending.wait(), AFTER_S)
         try:
             engine = await self._open_engine()
             self._key = engine.key
@@ -196,9 +208,9 @@ class Overlap:
             later = self._stages[place + 1 :]
             self._believed |= {s.model for s in later if plain(s.model) in resident}
             if place + 1 == len(self._stages):
-                if len(set(self._models())) > 1 and place == len(self._finished):
-                    fit = all(plain(model) in resident for model in self._models())
-                    self._history.fitted(engine.key, self._models(), fit)
+                there = all(plain(model) in resident for model in self._models())
+                fit = there and not self._swapped
+                self._history.fitted(engine.key, self._models(), fit)
                 return
             following = self._stages[place + 1] = await self._resolve(
                 engine, self._stages[place + 1]

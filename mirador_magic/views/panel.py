@@ -1,8 +1,8 @@
 """The live panel: one ipywidgets output area a stage, and a Stop button, while the run goes on.
 
 Its widgets take some 15 ms to make, each a message of its own, and all of it before the first word
-where they come first. So the panel begins as plain HTML, in one message, which the first words
-replace by another; the widgets take its place a frame later.
+where they come first. So the panel begins as plain HTML, in one message: with the first words, where
+these come within a blink of the eye; the widgets take its place a frame later.
 
 Drawn from the run's state ten times a second; a stage's first words are painted at once. At the end
 the display is replaced by the static twin and every widget is closed, so that the saved notebook
@@ -12,9 +12,11 @@ needs no kernel. State that has not changed is not sent.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import ipywidgets
+from IPython.core.display_functions import DisplayHandle
 from IPython.display import display
 from ipywidgets.widgets.widget_string import HTMLStyle
 
@@ -24,6 +26,11 @@ from mirador_magic.views.answer import Answer, StageAnswer
 from mirador_magic.views.static import bundle, header_html, stage_html
 
 FRAME = 0.1  # seconds between two paints
+BLINK = 0.03  # seconds that a panel waits for its first words
+
+# Seconds. The thread that sends what was painted waits for the interpreter, for up to 5 ms while
+# chunk after chunk is read here; so the first words of a stage are let go before the next ones.
+_LET_GO = 0.001
 
 # The sizes and the right edge are those of a static output, so that nothing jumps at the end.
 _STYLE = """<style>
@@ -58,6 +65,7 @@ class Panel:
         self._seen: set[str] = set()
         self._widgets: list[ipywidgets.Widget] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._display: DisplayHandle | None = None
 
     def show(self) -> None:
         """Display the panel in the current cell and keep it drawn until the run ends."""
@@ -66,7 +74,14 @@ class Panel:
             display(bundle(answer), raw=True)
             return
         self._loop = asyncio.get_running_loop()
-        self._display = display(self._page(answer), raw=True, display_id=True)
+        self._timer = self._loop.call_later(BLINK, self._open)
+
+    def _open(self) -> None:
+        """Display the panel, without widgets yet."""
+        if self._timer:
+            self._timer.cancel()
+        page = self._page(self._answer())
+        self._display = display(page, raw=True, display_id=True)
         self._timer = self._loop.call_later(FRAME, self._bring_widgets)
 
     def __call__(self, event: Event) -> None:
@@ -79,6 +94,7 @@ class Panel:
             if event.stage not in self._seen:
                 self._seen.add(event.stage)
                 self._paint(self._answer())
+                time.sleep(_LET_GO)
         elif self._widgets:
             self._paint(self._answer())
 
@@ -95,6 +111,7 @@ class Panel:
             inside.insert(0, self._button(self._stop))
         box = ipywidgets.VBox(inside, layout=self._layout, _dom_classes=("mirador",))
         self._widgets = [*inside, box, self._layout, self._style, *self._widgets]
+        assert self._display is not None
         self._display.update(box)
         self._timer = self._loop.call_later(FRAME, self._tick)
 
@@ -125,6 +142,9 @@ class Panel:
         self._timer = self._loop.call_later(FRAME, self._tick)
 
     def _paint(self, answer: Answer) -> None:
+        if self._display is None:
+            self._open()
+            return
         if not self._widgets:
             self._display.update(self._page(answer), raw=True)
             return
@@ -143,7 +163,10 @@ class Panel:
         if self._timer:
             self._timer.cancel()
             self._timer = None
-        self._display.update(bundle(answer), raw=True)
+        if self._display is None:
+            display(bundle(answer), raw=True)
+        else:
+            self._display.update(bundle(answer), raw=True)
         for widget in self._widgets:
             widget.close()
         self._widgets = []
