@@ -183,8 +183,10 @@ class MiradorMagics(Magics):
             return Final(answer)
         from mirador_magic.views.panel import Panel  # imports ipywidgets: not before a run needs it
 
-        live = clickable and ("--bg" in read.options or ipykernel_version() >= (7,))
-        return Panel(answer, handle.stop if live else None, buffered=buffered)
+        outlives = "--bg" in read.options
+        live = clickable and (outlives or ipykernel_version() >= (7,))
+        stop = handle.stop if live else None
+        return Panel(answer, stop, buffered=buffered, outlives=outlives)
 
     def _bind(self, event: Event, handle: Handle, name: str | None) -> None:
         if isinstance(event, RunFinished):

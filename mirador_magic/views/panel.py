@@ -53,15 +53,22 @@ class Panel:
     """A watcher of one run. `show` it in the cell, once the run's stages are known.
 
     `answer` gives the run as it stands; `stop` ends it (None where a click cannot arrive in time);
-    a `buffered` panel shows no stage before the end.
+    a `buffered` panel shows no stage before the end; one that `outlives` its cell is there at once,
+    since a display that comes later would be another cell's with ipykernel 6.
     """
 
     def __init__(
-        self, answer: Callable[[], Answer], stop: Callable[[], None] | None, *, buffered: bool
+        self,
+        answer: Callable[[], Answer],
+        stop: Callable[[], None] | None,
+        *,
+        buffered: bool,
+        outlives: bool,
     ) -> None:
         self._answer = answer
         self._stop = stop
         self._buffered = buffered
+        self._outlives = outlives
         self._seen: set[str] = set()
         self._widgets: list[ipywidgets.Widget] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -74,7 +81,10 @@ class Panel:
             display(bundle(answer), raw=True)
             return
         self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_later(BLINK, self._open)
+        if self._outlives:
+            self._open()
+        else:
+            self._timer = self._loop.call_later(BLINK, self._open)
 
     def _open(self) -> None:
         """Display the panel, without widgets yet."""
