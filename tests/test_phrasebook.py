@@ -118,6 +118,22 @@ def test_it_answers_what_it_knows_word_for_word(corpus: Corpus, question: str) -
     assert [band(stage.confidence) for stage in answer.stages].count(SURE) >= 2
 
 
+def test_every_question_of_the_book_is_answered_as_it_stands_there(corpus: Corpus) -> None:
+    """By the first stage, and at temperature 0; the shorter a question, the easier it is refused."""
+
+    async def main() -> dict[str, str]:
+        engine, said = EmbeddedEngine(pace=0), {}
+        stage = provision.on(DEFAULT_STAGES[0], phrasebook.NAME)
+        async with StreamingOrchestrator([stage], engine, pre_warm=False) as orchestrator:
+            for entry in corpus.entries:
+                tokens = [token.content async for token in orchestrator.process(entry.name)]
+                said[entry.name] = "".join(tokens)
+        return said
+
+    answers = {entry.name: entry.answers["quick_response"] for entry in corpus.entries}
+    assert asyncio.run(main()) == answers
+
+
 @pytest.mark.parametrize("question", UNKNOWN)
 def test_it_refuses_what_it_does_not_know(corpus: Corpus, question: str) -> None:
     answer = ask(question, EmbeddedEngine(pace=0))
