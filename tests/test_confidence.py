@@ -126,4 +126,5 @@ def test_the_panel_says_how_a_confidence_was_had() -> None:
 @given(st.floats(0, 1))
 def test_a_number_never_says_more_than_its_band(confidence: float) -> None:
     shown = int(words.percent(confidence).removesuffix(" %"))
+    assert (shown == 100) is (confidence == 1)
     assert band(shown / 100) is band(confidence)

@@ -80,9 +80,11 @@ def trust(stage: StageAnswer) -> str:
 
 
 def percent(confidence: float) -> str:
-    """Rounded, but never into the next band: 89.9 % is not 90 %."""
+    """Rounded, but never into the next band, nor to certainty: 89.9 % is not 90 %, 99.9 % not 100."""
     shown = round(confidence * 100)
-    return f"{shown if band(shown / 100) is band(confidence) else shown - 1} %"
+    if band(shown / 100) is not band(confidence) or shown == 100 > 100 * confidence:
+        shown -= 1
+    return f"{shown} %"
 
 
 def notes(stage: StageAnswer) -> list[str]:
