@@ -16,6 +16,7 @@ lab: venv  ## open the notebooks in JupyterLab
 bench: venv  ## what a user waits for, beside its baselines
 	$(BIN)/python -m benchmarks.kernel
 	$(BIN)/python -m benchmarks.phrasebook
+	$(BIN)/python -m benchmarks.stages
 
 phrasebook:  ## train Mirador's own model anew: about an hour on two cores, 4 GB of torch
 	$(PYTHON) -m venv build/train
