@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import platform
 import statistics
 import tempfile
@@ -92,7 +93,7 @@ def main() -> None:
         }
         with OllamaServer(ollama_binary(given.ollama), Path(folder) / "ollama") as server:
             for name, file in files.items():
-                server.create(name, file)
+                server.create(name, file, num_thread=os.cpu_count())
                 file.unlink()
             print(f"Python {platform.python_version()}, Ollama {server.version}", flush=True)
             bench = Bench(server, Path(folder), given.rounds)
