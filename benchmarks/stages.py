@@ -167,7 +167,7 @@ class Bench:
         """Each with a question of its own, so that no answer is in any cache."""
         self._engine = OllamaEngine(self._server.host)
         asked = stages("heavy")
-        await self._unload(asked)
+        await self._unload()
         async with self._orchestrator(asked) as orchestrator:
             firsts = [
                 (await _measured(orchestrator.run, f"{number}: {QUESTION}")).first
@@ -194,7 +194,7 @@ class Bench:
         return measured
 
     async def _cold(self, asked: Sequence[ModelStage], overlap: bool = True) -> Measured:
-        await self._unload(asked)
+        await self._unload()
         if overlap:
             return await _measured(self._orchestrator(asked).run, QUESTION)
 
@@ -204,13 +204,13 @@ class Bench:
         return await _measured(lambda query, emit: Run(query, asked, opened, emit), QUESTION)
 
     async def _loaded(self, asked: Sequence[ModelStage]) -> Measured:
-        await self._unload(asked)
+        await self._unload()
         for stage in asked:
             await self._engine.load(_bare(stage))
         return await _measured(self._orchestrator(asked).run, QUESTION)
 
     async def _warmed(self, asked: Sequence[ModelStage]) -> Measured:
-        await self._unload(asked)
+        await self._unload()
         orchestrator = self._orchestrator(asked)
         await orchestrator.warm()
         return await _measured(orchestrator.run, QUESTION)
@@ -219,12 +219,12 @@ class Bench:
         history = History(self._folder / "history.json")
         return StreamingOrchestrator(asked, self._engine, history=history)
 
-    async def _unload(self, asked: Sequence[ModelStage]) -> None:
-        for stage in asked:
-            await self._engine.unload(stage.model)
+    async def _unload(self) -> None:
         for _ in range(200):
-            if not await self._engine.resident():
+            if not (resident := await self._engine.resident()):
                 return
+            for model in resident:
+                await self._engine.unload(model.name)
             await asyncio.sleep(0.05)
         raise RuntimeError("the models do not leave memory")
 
