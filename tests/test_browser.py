@@ -142,7 +142,8 @@ def check_bars(output: Locator, stages: int) -> None:
 def check_twin(notebook: Notebook, number: int, *models: str) -> None:
     """The cell shows the whole texts of these models, once, and nothing of the live panel."""
     output = notebook.output(number)
-    expect(output.locator(".jp-RenderedHTML")).to_have_count(1, timeout=30_000)
+    twin = output.locator(f".jp-RenderedHTML:not(:has({PANEL}))")  # the panel begins as HTML too
+    expect(twin).to_have_count(1, timeout=30_000)
     expect(output.locator(".jp-OutputArea-output")).to_have_count(1)  # not also as Out[…]
     expect(output.locator(".jupyter-widgets")).to_have_count(0)
     shown = output.text_content() or ""
