@@ -120,7 +120,7 @@ class Session:
         self.route = tuple(self.stages)
         self._embedded = EmbeddedEngine()
         self._engines: dict[str, Engine] = {
-            "ollama": OllamaEngine(),
+            "ollama": OllamaEngine(keep=True),
             "embedded": self._embedded,
             "scripted": ScriptedEngine(),
         }

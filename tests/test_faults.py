@@ -138,7 +138,10 @@ def test_a_run_of_one_model_asks_that_model_and_nothing_else(faults: FaultServer
         started.run("%mirador warm")
         asked = len(faults.requests)
         started.run("%mirador --stages fine why?")
-    assert [request.path for request in faults.requests[asked:]] == ["/api/chat"]
+        assert [request.path for request in faults.requests[asked:]] == ["/api/chat"]
+        connections = faults.accepted
+        started.run("%mirador --stages fine and why?")
+        assert faults.accepted == connections  # it was kept
 
 
 def test_a_prompt_that_the_server_cut_is_said(ollama: OllamaServer) -> None:

@@ -22,7 +22,7 @@ import os
 import re
 import time
 from collections.abc import AsyncGenerator, Awaitable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -34,6 +34,7 @@ from mirador_magic.errors import (
     BrokenStream,
     EngineError,
     EngineUnavailable,
+    MiradorError,
     RequestRefused,
 )
 from mirador_magic.events import StreamEnd
@@ -52,16 +53,22 @@ PROBE_S = 5.0
 SMALLEST_CONTEXT = 256  # tokens; no model in use was trained with fewer
 TEMPLATE_BYTES = 256  # what a chat template may add to the messages
 NUM_KEEP = 4  # Ollama's default
+LAST_BYTES_S = 0.05  # for the end of a stream behind its last line
 FOR_EVER = 10 * 365 * 86400  # seconds; a negative keep_alive lasts centuries
 
 
 class OllamaEngine:
-    """Ollama at `host`; without one at OLLAMA_HOST, else on this machine."""
+    """Ollama at `host`; without one at OLLAMA_HOST, else on this machine.
+
+    With `keep`, a connection stays open for the next request, until `aclose`: for an event loop that
+    lives as long as a notebook. Otherwise nothing stays that would have to be closed.
+    """
 
     name = "ollama"
 
-    def __init__(self, host: str | None = None) -> None:
+    def __init__(self, host: str | None = None, *, keep: bool = False) -> None:
         self.host = address(host or os.environ.get("OLLAMA_HOST", ""))
+        self._kept = int(keep)
         self._version = ""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: AsyncClient | None = None
@@ -142,6 +149,9 @@ class OllamaEngine:
                 if reply.done:
                     break
                 reply = await self._next(request.model, replies)
+            with suppress(TimeoutError, MiradorError):  # only what is read to its end is kept
+                async with asyncio.timeout(LAST_BYTES_S):
+                    await self._ask(request.model, anext(replies, None))
         yield Chunk(end=await self._end(request, reply))
 
     async def create(self, model: str, file: Path, system: str, options: ModelOptions) -> None:
@@ -166,7 +176,7 @@ class OllamaEngine:
             import httpx
             import ollama
 
-            self._loop, self._transport = loop, transport(self.host)
+            self._loop, self._transport = loop, transport(self.host, kept=self._kept)
             self._client = ollama.AsyncClient(
                 self.host,
                 transport=self._transport,

@@ -185,6 +185,11 @@ class FaultServer:
             self._server.break_connections()
             self._server.server_close()
 
+    @property
+    def accepted(self) -> int:
+        """How many connections came in since it was started."""
+        return self._server.accepted
+
     def chats(self) -> list[Recorded]:
         """The requests that asked a model for an answer."""
         return [r for r in self.requests if r.path == "/api/chat" and r.body.get("messages")]
@@ -222,10 +227,12 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, *args: Any) -> None:
         self.breaking = False
+        self.accepted = 0
         self._connections: set[socket.socket] = set()
         super().__init__(*args)
 
     def process_request(self, request: Any, client_address: Any) -> None:
+        self.accepted += 1
         self._connections.add(request)
         super().process_request(request, client_address)
 
