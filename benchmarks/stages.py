@@ -10,7 +10,7 @@ first token    quick_response with a system prompt of 1,000 tokens: cold, loaded
 three stages   warmed before the cell, beside cold in sequence: total, and dead air (a stage's end to
                the next one's first token)
 own plan       three stages cold as Mirador does them, beside plain sequence; with models of 0.8 GB,
-               and with small ones, where there is room to spare
+               and with small ones on one core, where there is room to spare
 progressive    the first text, beside that of --traditional, which shows all at the end
 in a row       many questions, the first one cold: how often the first token takes under a second
 """
@@ -86,14 +86,18 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        files = {
-            f"{size}-{stage}": write(Path(folder) / f"{size}-{stage}.gguf", script, shape=shape)
-            for size, shape in (("heavy", HEAVY), ("small", LONG_WINDED))
+        models = [
+            (f"{size}-{stage}", times * script, shape, threads)
+            for size, shape, times, threads in (
+                ("heavy", HEAVY, 1, os.cpu_count()),
+                ("small", LONG_WINDED, 3, 1),
+            )
             for stage, script in SCRIPTS.items()
-        }
+        ]
         with OllamaServer(ollama_binary(given.ollama), Path(folder) / "ollama") as server:
-            for name, file in files.items():
-                server.create(name, file, num_thread=os.cpu_count())
+            for name, script, shape, threads in models:
+                file = write(Path(folder) / f"{name}.gguf", script, shape=shape)
+                server.create(name, file, num_thread=threads)
                 file.unlink()
             print(f"Python {platform.python_version()}, Ollama {server.version}", flush=True)
             bench = Bench(server, Path(folder), given.rounds)

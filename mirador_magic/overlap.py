@@ -46,7 +46,6 @@ Resolve = Callable[[Engine, ModelStage], Awaitable[ModelStage]]
 
 PLANS: tuple[Plan, ...] = ("sequence", "load", "prefill")
 LEAST_PACE = 10.0  # tokens a second: twice as fast as people read
-BRIEF_LOAD = 1.0  # seconds: a load so short does no harm, wherever it runs
 FORGOTTEN = 0.2  # seconds of loading from which on a model was not in memory
 AFTER_S = 0.05  # seconds after a stage's first words, before anything is looked up
 LOOK_UP_S = 1.0  # seconds to tell what is in memory, at the end of a run
@@ -54,31 +53,27 @@ USUAL_TOKENS = 200  # of an answer whose length is not limited
 NO_ROOM = "the models do not fit into memory together"
 
 
-def room(running: ModelInfo, load_seconds: float | None) -> tuple[Plan, ...]:
+def room(running: ModelInfo, alone: float) -> tuple[Plan, ...]:
     """The plans that may be tried beside a running model, the boldest first.
 
-    Beside one that is in a GPU's memory as a whole, all; on a CPU only a load that is known to be
-    brief, since a prefill cannot be called off.
+    Beside one that is in a GPU's memory as a whole, all. On a CPU only a load, since a prefill cannot
+    be called off; and as it may halve the pace, only beside a model that has twice the least of it
+    `alone`, in tokens a second.
     """
     if running.vram and running.vram >= running.size:
-        return ("prefill", "load")
-    if load_seconds is not None and load_seconds <= BRIEF_LOAD:
-        return ("load",)
-    return ()
+        return ("prefill", "load") if alone > LEAST_PACE else ()
+    return ("load",) if alone >= 2 * LEAST_PACE else ()
 
 
-def choose(effects: Effects, possible: tuple[Plan, ...], tokens: int) -> Plan:
+def choose(effects: Effects, running: ModelInfo, tokens: int) -> Plan:
     """The plan for the next time: one not tried yet, else the one that ends two stages first.
 
-    `tokens` is how long the first stage's answer was. Nothing is tried before the plain sequence was
-    measured, nor beside a model that is no faster than LEAST_PACE alone; a plan that slowed its
-    stage below that is not taken again.
+    `tokens` is how long the running stage's answer is. Nothing is tried before the plain sequence was
+    measured; a plan that slowed its stage below LEAST_PACE is not taken again.
     """
     if not effects.get("sequence"):
         return "sequence"
-    alone, _ = _median(effects["sequence"])
-    if alone <= LEAST_PACE:
-        return "sequence"
+    possible = room(running, _median(effects["sequence"])[0])
     for plan in possible:
         if not effects.get(plan):
             return plan
@@ -247,8 +242,7 @@ class Overlap:
             return "sequence", "" if fit is None else NO_ROOM
         pair = (running.model, following.model)
         effects = {plan: self._history.effects(engine.key, pair, plan) for plan in PLANS}
-        possible = room(info, self._history.load_seconds(engine.key, following.model))
-        return choose(effects, possible, running.options.num_predict or USUAL_TOKENS), ""
+        return choose(effects, info, running.options.num_predict or USUAL_TOKENS), ""
 
     def _watch_pace(self, at: float) -> None:
         """A load that slows the stage below LEAST_PACE is called off, and not tried again."""
