@@ -3,8 +3,9 @@
     python -m benchmarks.stages          # or: make bench; --rounds 2 --questions 0 for a first look
 
 A real Ollama, and models that recite: they are loaded, prefilled and decoded like any of their size,
-and their text is known (tests/support/reciting_gguf.py). A byte is a token to them. Machines are
-shared and noisy: the arms of a comparison take turns, and the medians and ratios are what counts.
+and their text is known (tests/support/reciting_gguf.py). Of what they read, a byte is a token; the
+small ones write two letters with each, and an answer as long as a short one of a real model. Machines
+are shared and noisy: the arms of a comparison take turns, and the medians and ratios are what counts.
 
 first token    quick_response with a system prompt of 1,000 tokens: cold, loaded only, warmed
 three stages   warmed before the cell, beside cold in sequence: total, and dead air (a stage's end to
@@ -27,6 +28,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from string import ascii_lowercase
 
 from mirador_magic.engines.base import ChatRequest
 from mirador_magic.engines.ollama import OllamaEngine
@@ -45,6 +47,10 @@ SCRIPTS = {
     "quick_response": "Air scatters blue light far more than it scatters any red light at all.",
     "deep_analysis": "Short waves meet molecules more often, and so they come from everywhere.",
     "synthesis": "Blue wins: it is scattered widely, violet is rarer, and eyes prefer blue.",
+}
+LONG_SCRIPTS = {  # pieces that all differ: 156 of two letters
+    stage: [first + second for first in letters for second in ascii_lowercase]
+    for stage, letters in zip(SCRIPTS, ("abcdef", "ghijkl", "mnopqr"), strict=True)
 }
 
 
@@ -87,12 +93,12 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         models = [
-            (f"{size}-{stage}", times * script, shape, threads)
-            for size, shape, times, threads in (
-                ("heavy", HEAVY, 1, os.cpu_count()),
-                ("small", LONG_WINDED, 3, 1),
+            (f"{size}-{stage}", script, shape, threads)
+            for size, scripts, shape, threads in (
+                ("heavy", SCRIPTS, HEAVY, os.cpu_count()),
+                ("small", LONG_SCRIPTS, LONG_WINDED, 1),
             )
-            for stage, script in SCRIPTS.items()
+            for stage, script in scripts.items()
         ]
         with OllamaServer(ollama_binary(given.ollama), Path(folder) / "ollama") as server:
             for name, script, shape, threads in models:

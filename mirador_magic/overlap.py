@@ -46,6 +46,7 @@ Resolve = Callable[[Engine, ModelStage], Awaitable[ModelStage]]
 
 PLANS: tuple[Plan, ...] = ("sequence", "load", "prefill")
 LEAST_PACE = 10.0  # tokens a second: twice as fast as people read
+SPARED = 0.9  # of its pace: what a stage keeps where there are cores to spare
 FORGOTTEN = 0.2  # seconds of loading from which on a model was not in memory
 AFTER_S = 0.05  # seconds after a stage's first words, before anything is looked up
 LOOK_UP_S = 1.0  # seconds to tell what is in memory, at the end of a run
@@ -53,16 +54,20 @@ USUAL_TOKENS = 200  # of an answer whose length is not limited
 NO_ROOM = "the models do not fit into memory together"
 
 
-def room(running: ModelInfo, alone: float) -> tuple[Plan, ...]:
-    """The plans that may be tried beside a running model, the boldest first.
+def room(running: ModelInfo, effects: Effects) -> tuple[Plan, ...]:
+    """The plans that may be tried beside a running model, in this order.
 
-    Beside one that is in a GPU's memory as a whole, all. On a CPU only a load, since a prefill cannot
-    be called off; and as it may halve the pace, only beside a model that has twice the least of it
-    `alone`, in tokens a second.
+    Beside one that is in a GPU's memory as a whole, all. On a CPU a load may halve the pace, so it
+    needs a model with twice the least of it; and a prefill, which cannot be called off, needs cores
+    to spare: a load has left the stage its pace.
     """
+    alone, _ = _median(effects["sequence"])
     if running.vram and running.vram >= running.size:
         return ("prefill", "load") if alone > LEAST_PACE else ()
-    return ("load",) if alone >= 2 * LEAST_PACE else ()
+    if alone < 2 * LEAST_PACE:
+        return ()
+    beside_load, _ = _median(effects.get("load") or [(0.0, 0.0)])
+    return ("load", "prefill") if beside_load >= SPARED * alone else ("load",)
 
 
 def choose(effects: Effects, running: ModelInfo, tokens: int) -> Plan:
@@ -73,7 +78,7 @@ def choose(effects: Effects, running: ModelInfo, tokens: int) -> Plan:
     """
     if not effects.get("sequence"):
         return "sequence"
-    possible = room(running, _median(effects["sequence"])[0])
+    possible = room(running, effects)
     for plan in possible:
         if not effects.get(plan):
             return plan

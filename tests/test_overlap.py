@@ -84,11 +84,12 @@ def test_a_load_goes_beside_the_stage_once_the_models_are_known_to_fit(
 ) -> None:
     engines = [engine() for _ in range(3)]
     runs = asked(engines, tmp_path)
-    assert [plans(events) for events in runs] == [[], [("load", "")], [("load", "")]]
+    assert [plans(events) for events in runs] == [[], [("load", "")], [("prefill", "")]]
     assert [gap(events) for events in runs] == [0.8, 0.0, 0.0]
     assert [e.warmed for e in engines] == [
         [],
-        *[[ChatRequest(DEEP, [], STAGES[1].options, STAGES[1].think)]] * 2,
+        [ChatRequest(DEEP, [], STAGES[1].options, STAGES[1].think)],
+        [prompts.request(STAGES[1], "why?", [])],  # the load took nothing from the stage
     ]
 
 
@@ -227,6 +228,13 @@ ON_GPU, PARTLY, ON_CPU = (ModelInfo("m", 100, vram=vram) for vram in (100, 60, 0
         ),
         ({"sequence": SEQUENCE, "load": [(15.0, 0.1)]}, ON_CPU, "sequence"),  # ends later
         ({"sequence": [(24.0, 90.0)], "load": [(9.0, 0.1)]}, ON_CPU, "sequence"),  # too slow
+        ({"sequence": SEQUENCE, "load": [(37.0, 1.0)]}, ON_CPU, "prefill"),  # cores to spare
+        ({"sequence": SEQUENCE, "load": [(35.0, 1.0)]}, ON_CPU, "load"),
+        (
+            {"sequence": SEQUENCE, "load": [(37.0, 1.0)], "prefill": [(37.0, 0.2)]},
+            ON_CPU,
+            "prefill",
+        ),
         ({"sequence": [(9.0, 2.0)]}, ON_GPU, "sequence"),  # no pace to give away
         ({"sequence": SEQUENCE, "load": [(9.0, 0), (40.0, 0)]}, ON_CPU, "sequence"),
     ],
@@ -250,4 +258,4 @@ def test_the_plan_is_the_one_that_ends_both_stages_first(
 def test_what_may_be_tried_beside_a_model(
     running: ModelInfo, alone: float, possible: tuple[Plan, ...]
 ) -> None:
-    assert room(running, alone) == possible
+    assert room(running, {"sequence": [(alone, 2.0)]}) == possible
