@@ -29,9 +29,9 @@ FEWER = 0.2  # how often only the first of them is there
 ASTRAY = 0.2  # how often they answer another question, or none: the stage must read for itself
 UNKNOWN = 0.4  # the share of questions to refuse
 BLENDED = 0.25  # the share of these that are made of the words of two others
-MADE = 0.45  # the share of questions that the teacher labelled (teacher.py)
+MADE = 0.5  # the share of questions that the teacher labelled (teacher.py)
 PLAIN = 0.35  # the share of questions that are asked as they are written in the corpus
-NAMED = 12  # how many times as often as another phrasing an entry's first one is asked
+NAMED = 24  # how many times as often as another phrasing an entry's first one is asked
 SPLICED = 0.3  # the share of known questions that are made of two of their phrasings
 
 _BEFORE = (

@@ -15,9 +15,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline, make_union
 
-from training.phrasebook.corpus import Corpus, Entry
+from training.phrasebook.corpus import Corpus, Entry, plain
 
-SURE = 0.4  # from this probability on, an answer is asked for
+SURE = 0.5  # from this probability on, an answer is asked for
 THINNED = 0.45  # the share that are one entry's phrasings, thinned out or spliced
 MIXED = 0.35  # the share that mix two entries; the rest mix one with an unknown question
 NEAR = 0.6  # how often the second entry is one of the same field
@@ -28,8 +28,12 @@ def made(corpus: Corpus, size: int, seed: int) -> list[tuple[str, Entry | None]]
     chance = random.Random(seed)
     questions = [*_Sources(corpus, chance).draw(size)]
     sure = _taught(corpus).predict_proba([question for question, _ in questions])
+    taught = {plain(text): entry for entry in corpus.entries for text in entry.phrasings["trained"]}
     labelled: list[tuple[str, Entry | None]] = []
     for (question, meant), shares in zip(questions, sure, strict=True):
+        if entry := taught.get(plain(question)):  # made anew as it was written
+            labelled.append((question, entry))
+            continue
         best = int(shares.argmax())
         known = shares[best] >= SURE and best < len(corpus.entries)
         entry = corpus.entries[best] if known else None

@@ -71,7 +71,7 @@ class Recipe:
     cautious: float = 0.9
     drafted: tuple[float, float] = (0.3, 0.85)
     late: float = 0.6
-    made: int = 30000
+    made: int = 40000
     shares: tuple[float, ...] = (0.3, 0.3, 0.4)  # of the batches, by stage
 
 
