@@ -259,6 +259,7 @@ class _ClientGone(Exception):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else a reset takes with it what was said before
 
     def log_message(self, *_: object) -> None:
         pass
