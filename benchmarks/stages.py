@@ -3,9 +3,9 @@
     python -m benchmarks.stages          # or: make bench; --rounds 2 --questions 0 for a first look
 
 A real Ollama, and models that recite: they are loaded, prefilled and decoded like any of their size,
-and their text is known (tests/support/reciting_gguf.py). Of what they read, a byte is a token; the
-small ones write two letters with each, and an answer as long as a short one of a real model. Machines
-are shared and noisy: the arms of a comparison take turns, and the medians and ratios are what counts.
+and their text is known (tests/support/reciting_gguf.py). To the large ones each byte of a prompt is a
+token; the small ones read words, and write on and on until the stage's limit. Machines are shared and
+noisy: the arms of a comparison take turns, and the medians and ratios are what counts.
 
 first token    quick_response with a system prompt of 1,000 tokens: cold, loaded only, warmed
 three stages   warmed before the cell, beside cold in sequence: total, and dead air (a stage's end to
@@ -30,6 +30,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from string import ascii_lowercase
 
+from mirador_magic import prompts
 from mirador_magic.engines.base import ChatRequest
 from mirador_magic.engines.ollama import OllamaEngine
 from mirador_magic.events import ChunkReceived, Event, RunFinished, RunStarted, StageFinished
@@ -48,10 +49,11 @@ SCRIPTS = {
     "deep_analysis": "Short waves meet molecules more often, and so they come from everywhere.",
     "synthesis": "Blue wins: it is scattered widely, violet is rarer, and eyes prefer blue.",
 }
-LONG_SCRIPTS = {  # pieces that all differ: 156 of two letters
-    stage: [first + second for first in letters for second in ascii_lowercase]
-    for stage, letters in zip(SCRIPTS, ("abcdef", "ghijkl", "mnopqr"), strict=True)
+ENDLESS = {  # written again and again
+    stage: [f" {first}{second}" for second in ascii_lowercase]
+    for stage, first in zip(SCRIPTS, "abc", strict=True)
 }
+ANSWER_TOKENS = 150  # where a script has no end
 
 
 @dataclass(frozen=True)
@@ -91,24 +93,21 @@ def main() -> None:
     parser.add_argument("--ollama", default="0.34.1")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        models = [
-            (f"{size}-{stage}", script, shape, threads)
-            for size, scripts, shape, threads in (
-                ("heavy", SCRIPTS, HEAVY, os.cpu_count()),
-                ("small", LONG_SCRIPTS, LONG_WINDED, 1),
-            )
-            for stage, script in scripts.items()
-        ]
-        with OllamaServer(ollama_binary(given.ollama), Path(folder) / "ollama") as server:
-            for name, script, shape, threads in models:
-                file = write(Path(folder) / f"{name}.gguf", script, shape=shape)
-                server.create(name, file, num_thread=threads)
-                file.unlink()
-            print(f"Python {platform.python_version()}, Ollama {server.version}", flush=True)
-            bench = Bench(server, Path(folder), given.rounds)
-            rows = asyncio.run(bench.all())
-            shares = asyncio.run(bench.in_a_row(given.questions)) if given.questions else {}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        OllamaServer(ollama_binary(given.ollama), Path(folder) / "ollama") as server,
+    ):
+        file = Path(folder) / "model.gguf"
+        for stage, script in SCRIPTS.items():
+            write(file, script, shape=HEAVY)
+            server.create(f"heavy-{stage}", file, num_thread=os.cpu_count())
+            write(file, ENDLESS[stage], shape=LONG_WINDED, loop=True, known=_prompts())
+            server.create(f"small-{stage}", file, num_thread=1)
+        file.unlink()
+        print(f"Python {platform.python_version()}, Ollama {server.version}", flush=True)
+        bench = Bench(server, Path(folder), given.rounds)
+        rows = asyncio.run(bench.all())
+        shares = asyncio.run(bench.in_a_row(given.questions)) if given.questions else {}
     if given.json:
         told = [{**vars(row), "ratio": row.ratio} for row in rows]
         given.json.write_text(json.dumps({"rows": told, "in a row": shares}, indent=1))
@@ -241,7 +240,18 @@ class Bench:
 
 def stages(size: str) -> tuple[ModelStage, ...]:
     """The three stages on the models of this size."""
-    return tuple(replace(s, model=f"{size}-{s.name}", timeout=120.0) for s in DEFAULT_STAGES)
+    named = tuple(replace(s, model=f"{size}-{s.name}", timeout=120.0) for s in DEFAULT_STAGES)
+    if size == "heavy":
+        return named
+    short = [replace(s.options, num_predict=ANSWER_TOKENS) for s in named]
+    return tuple(replace(s, options=o) for s, o in zip(named, short, strict=True))
+
+
+def _prompts() -> str:
+    """All that the small models are asked, as text."""
+    drafts = [(stage, "".join(script)) for stage, script in ENDLESS.items()]
+    asked = [prompts.request(stage, QUESTION, drafts) for stage in DEFAULT_STAGES]
+    return "\n".join(message.content for request in asked for message in request.messages)
 
 
 def _bare(stage: ModelStage) -> ChatRequest:

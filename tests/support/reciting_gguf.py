@@ -7,9 +7,10 @@ output matrix then maps "begin" to the first piece, each piece to the next, and 
 `<|im_end|>` (or, with `loop`, to the first again). So the model answers every prompt with the
 script, at any temperature, and its answer streams in about as many chunks as it has words.
 
-The pieces are whole vocabulary entries, all different, that no prompt can contain: a byte-level
-BPE without merges reads a prompt as one token per byte. The zeros cost time like any weights, so
-a `Shape` sets how long a model takes to think.
+The pieces are whole vocabulary entries, all different. A prompt ends with the template's newline, so
+what else it holds does not matter: a byte-level BPE without merges reads a token per byte, and with
+the merges of `known` text a token per word of that, as models do. The zeros cost time like any
+weights, so a `Shape` sets how long a model takes to think.
 
     python -m tests.support.reciting_gguf OUT.gguf "The text to recite."
 """
@@ -66,8 +67,11 @@ def write(
     loop: bool = False,
     context_length: int = 8192,
     probability: float = 1.0,
+    known: str = "",
 ) -> Path:
     """Writes the model that answers with `script` (its pieces, where it is not one string).
+
+    The words of `known` are a token each where a prompt has them; any other text is one per byte.
 
     `probability` is what the model gives each of its tokens. Below 0.9 the script is sure to be
     recited at temperature 0 only.
@@ -75,14 +79,17 @@ def write(
     pieces = split(script) if isinstance(script, str) else _checked(script)
     if loop and not pieces:
         raise ValueError("an empty script cannot loop")
-    tokens = [*_BYTES.values(), START, END, *map(_spelled, pieces)]
+    merges = _merges(known)
+    spelled = [*map(_spelled, pieces)]
+    known_tokens = {left + right for left, right in merges} - {*spelled}
+    tokens = [*_BYTES.values(), START, END, *sorted(known_tokens), *spelled]
     width = _round_up(max(shape.width, len(pieces) + 1), math.lcm(_ALIGNMENT, 2 * shape.heads))
     shape = replace(shape, width=width)
     tensors = _recital(width, len(tokens), len(pieces), loop, _gap(probability, len(tokens)))
     for number in range(shape.layers):
         tensors += _idle_block(number, shape)
     with open(path, "wb") as file:
-        file.write(_header(_metadata(shape, tokens, context_length), tensors))
+        file.write(_header(_metadata(shape, tokens, merges, context_length), tensors))
         _write_tensors(file, tensors)
     return Path(path)
 
@@ -126,6 +133,13 @@ def _spelled(piece: str) -> str:
     return "".join(_BYTES[byte] for byte in piece.encode())
 
 
+def _merges(text: str) -> list[tuple[str, str]]:
+    """What makes each word of a text one token: its beginnings, each with the letter that follows."""
+    words = [_spelled(word) for word in re.findall(r" ?[^\W\d_]+", text)]
+    pairs = {(word[:end], word[end]): None for word in words for end in range(1, len(word))}
+    return sorted(pairs, key=lambda pair: len(pair[0]))
+
+
 def _round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
@@ -140,7 +154,9 @@ def _gap(probability: float, vocabulary: int) -> float:
 _Value = int | float | bool | str | list[str] | list[int]
 
 
-def _metadata(shape: Shape, tokens: list[str], context_length: int) -> dict[str, _Value]:
+def _metadata(
+    shape: Shape, tokens: list[str], merges: Sequence[tuple[str, str]], context_length: int
+) -> dict[str, _Value]:
     start, end = tokens.index(START), tokens.index(END)
     return {
         "general.architecture": "llama",
@@ -162,7 +178,7 @@ def _metadata(shape: Shape, tokens: list[str], context_length: int) -> dict[str,
         "tokenizer.ggml.token_type": [
             _CONTROL if token in (START, END) else _NORMAL for token in tokens
         ],
-        "tokenizer.ggml.merges": list[str](),
+        "tokenizer.ggml.merges": [f"{left} {right}" for left, right in merges],
         "tokenizer.ggml.bos_token_id": start,
         "tokenizer.ggml.eos_token_id": end,
         "tokenizer.ggml.padding_token_id": end,
