@@ -3,9 +3,9 @@
     python -m benchmarks.stages          # or: make bench; --rounds 2 --questions 0 for a first look
 
 A real Ollama, and models that recite: they are loaded, prefilled and decoded like any of their size,
-and their text is known (tests/support/reciting_gguf.py). To the large ones each byte of a prompt is a
-token; the small ones read words, and write on and on until the stage's limit. Machines are shared and
-noisy: the arms of a comparison take turns, and the medians and ratios are what counts.
+and their text is known (tests/support/reciting_gguf.py). As to those, a word of a prompt is a token.
+The small ones write on and on until the stage's limit. Machines are shared and noisy: the arms of a
+comparison take turns, and the medians and ratios are what counts.
 
 first token    quick_response with a system prompt of 1,000 tokens: cold, loaded only, warmed
 three stages   warmed before the cell, beside cold in sequence: total, and dead air (a stage's end to
@@ -43,7 +43,7 @@ from tests.support.real import ollama_binary
 from tests.support.reciting_gguf import HEAVY, LONG_WINDED, write
 
 QUESTION = "Why is the sky blue?"
-LONG_PROMPT = ("Answer in the words of a patient teacher who never hurries. " * 17)[:1000]
+LONG_PROMPT = "4 8 15 16 " * 100  # no words: a token is a byte
 SCRIPTS = {
     "quick_response": "Air scatters blue light far more than it scatters any red light at all.",
     "deep_analysis": "Short waves meet molecules more often, and so they come from everywhere.",
@@ -99,7 +99,7 @@ def main() -> None:
     ):
         file = Path(folder) / "model.gguf"
         for stage, script in SCRIPTS.items():
-            write(file, script, shape=HEAVY)
+            write(file, script, shape=HEAVY, known=_prompts())
             server.create(f"heavy-{stage}", file, num_thread=os.cpu_count())
             write(file, ENDLESS[stage], shape=LONG_WINDED, loop=True, known=_prompts())
             server.create(f"small-{stage}", file, num_thread=1)
@@ -248,8 +248,10 @@ def stages(size: str) -> tuple[ModelStage, ...]:
 
 
 def _prompts() -> str:
-    """All that the small models are asked, as text."""
-    drafts = [(stage, "".join(script)) for stage, script in ENDLESS.items()]
+    """All that the models are asked, as text."""
+    drafts = [
+        (stage, "".join(script)) for said in (SCRIPTS, ENDLESS) for stage, script in said.items()
+    ]
     asked = [prompts.request(stage, QUESTION, drafts) for stage in DEFAULT_STAGES]
     return "\n".join(message.content for request in asked for message in request.messages)
 
