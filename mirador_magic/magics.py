@@ -14,8 +14,9 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from IPython.core.display_functions import DisplayHandle
 from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
@@ -44,6 +45,9 @@ from mirador_magic.views.final import Final
 from mirador_magic.views.static import bundle
 from mirador_magic.views.terminal import TerminalView
 from mirador_magic.warmup import Warmth
+
+if TYPE_CHECKING:
+    from mirador_magic.views.panel import Further
 
 # Of the loop, before anything is drawn: the question is on its way by then. Drawing takes longer.
 _STEPS = 4
@@ -135,8 +139,9 @@ class MiradorMagics(Magics):
         background = "--bg" in read.options
         if background and not (awaited or outlives_the_cell(self.shell)):
             raise UsageError("--bg needs a notebook: here the loop ends with the cell", "omit it")
-        handle = self.session.start(_request(read, cell))
-        view = self._view(handle, read, clickable=awaited or background)
+        request = _request(read, cell)
+        handle = self.session.start(request)
+        view = self._view(handle, read, request, clickable=awaited or background)
         handle.watch(view)
         handle.watch(lambda event: self._bind(event, handle, read.name if not background else None))
         try:
@@ -169,7 +174,7 @@ class MiradorMagics(Magics):
         shown, cell = self._shown
         return shown is value and cell == self.shell.execution_count
 
-    def _view(self, handle: Handle, read: Line, *, clickable: bool) -> View:
+    def _view(self, handle: Handle, read: Line, request: Request, *, clickable: bool) -> View:
         """What shows this run here."""
 
         def answer() -> Answer:
@@ -183,10 +188,33 @@ class MiradorMagics(Magics):
             return Final(answer)
         from mirador_magic.views.panel import Panel  # imports ipywidgets: not before a run needs it
 
+        further = self._further(handle, request, read.name if "--bg" not in read.options else None)
         outlives = "--bg" in read.options
         live = clickable and (outlives or ipykernel_version() >= (7,))
         stop = handle.stop if live else None
-        return Panel(answer, stop, buffered=buffered, outlives=outlives)
+        return Panel(answer, stop, further, buffered=buffered, outlives=outlives)
+
+    def _further(self, handle: Handle, request: Request, name: str | None) -> Further:
+        """What a click beside this run's finished answer does."""
+        from mirador_magic.views.panel import Further, Panel
+
+        def run(stage: str, within: DisplayHandle) -> None:
+            asked = dataclasses.replace(request, stages=(stage,))
+            again = self.session.start(asked, past=handle.answer)
+            further = self._further(again, request, name)
+            panel = Panel(
+                lambda: again.answer,
+                again.stop,
+                further,
+                buffered=False,
+                outlives=True,
+                within=within,
+            )
+            again.watch(panel)
+            again.watch(lambda event: self._bind(event, again, name))
+            panel.show()
+
+        return Further(run, self.session.deeper)
 
     def _bind(self, event: Event, handle: Handle, name: str | None) -> None:
         if isinstance(event, RunFinished):

@@ -155,8 +155,9 @@ class Watchers:
 class Run:
     """One question on its way through the stages.
 
-    `open_engine` gives the engine, ready to be asked; `substitute` may give the stage on another
-    installed model where its own is missing; `during` is entered while it is under way.
+    `open_engine` gives the engine, ready to be asked; `earlier` holds (stage name, text) of what other
+    stages wrote before this run, oldest first; `substitute` may give the stage on another installed
+    model where its own is missing; `during` is entered while it is under way.
     """
 
     def __init__(
@@ -166,6 +167,7 @@ class Run:
         open_engine: Callable[[], Awaitable[Engine]],
         emit: Watcher,
         *,
+        earlier: Sequence[tuple[str, str]] = (),
         clock: Clock = time.perf_counter,
         substitute: Substitute | None = None,
         during: Callable[[], AbstractAsyncContextManager[object]] = contextlib.nullcontext,
@@ -179,7 +181,7 @@ class Run:
         self._during = during
         self._stopped = False
         self._task: asyncio.Task[object] | None = None
-        self._finished: list[tuple[str, str]] = []
+        self._finished = list(earlier)
         self._causes: list[MiradorError] = []
 
     def stop(self) -> None:
@@ -214,7 +216,7 @@ class Run:
             if self._stopped:
                 return
             await self._run_stage(engine, stage)
-        if self._causes and not self._finished:
+        if self._causes and len(self._causes) == len(self.stages):
             raise self._causes[0]
 
     def _end(self, outcome: Outcome, error: MiradorError | None = None) -> None:

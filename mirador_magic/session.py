@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import itertools
 import os
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass, field
@@ -139,8 +140,11 @@ class Session:
         self._engines[engine.name] = engine
         self._answering.clear()
 
-    def start(self, request: Request) -> Handle:
-        """Start a run on the running loop; it takes its first step when the caller next awaits."""
+    def start(self, request: Request, past: Answer | None = None) -> Handle:
+        """Start a run on the running loop; it takes its first step when the caller next awaits.
+
+        With `past` the run goes on from that answer: its stages are one of those again, or one more.
+        """
         stages = choose(
             list(self.stages.values()),
             self.route if request.stages is None else request.stages,
@@ -153,7 +157,7 @@ class Session:
         def open_engine() -> Awaitable[Engine]:
             return self.engine(request.engine, request.model)
 
-        state = RunState(warmth=warmup.of)
+        state = RunState(warmth=warmup.of, past=past)
         watchers = Watchers([state, self._watch, warmup.listener()])
         overlap = Overlap(open_engine, warmup.installed, warmup.history, watchers)
         watchers.add(overlap)
@@ -162,10 +166,17 @@ class Session:
             stages,
             open_engine,
             watchers,
+            earlier=_drafts(past, stages[0].name) if past else (),
             substitute=provision.substitute,
             during=functools.partial(warmup.held, overlap),
         )
         return Handle(run, state, watchers)
+
+    def deeper(self, answer: Answer) -> str | None:
+        """The stage of the route that would take this answer further; None at the route's end."""
+        asked = {stage.name for stage in answer.stages}
+        last = max((at for at, name in enumerate(self.route) if name in asked), default=-1)
+        return next(iter(self.route[last + 1 :]), None)
 
     async def engine(self, name: str | None = None, model: str | None = None) -> Engine:
         """The engine of this name, known to answer; it is asked once, until it fails to answer."""
@@ -280,6 +291,12 @@ class Session:
     async def _warm_again(self) -> None:
         with contextlib.suppress(MiradorError):
             await self._warmup().run()
+
+
+def _drafts(past: Answer, stage: str) -> list[tuple[str, str]]:
+    """What the stages before this one had written, as its prompt has it."""
+    before = itertools.takewhile(lambda each: each.name != stage, past.stages)
+    return [(each.name, each.text.strip()) for each in before if each.status == "done"]
 
 
 @functools.cache

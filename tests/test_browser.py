@@ -29,7 +29,7 @@ TIDE, HOSTILE = "tide:latest", "hostile:latest"
 
 MARKUP = (
     "<script>window.pwned=1</script> <img src=x onerror='window.pwned=1'> </div></div></pre> "
-    "<style>*{display:none}</style> &lt;b&gt; is typed"
+    "<style>*{display:none}</style> is typed"
 )
 TEXTS = {
     QUICK: (
@@ -57,7 +57,7 @@ LOAD = f"""\
 %mirador stage hostile --model {HOSTILE} --confidence 0.6"""
 ASK = "%%mirador\nWhat should I focus on today?"
 PANEL = ".mirador"
-STAGE = f"{PANEL} > .widget-html ~ .widget-html"  # the first holds the header
+STAGE = f"{PANEL} .mirador-text"
 
 LOOK = {
     "unsure": "3px dashed rgb(128, 128, 128)",
@@ -173,7 +173,7 @@ def test_three_stages_stream_and_the_answer_stands(open_notebook: Open) -> None:
 def check_growth(texts: list[str], whole: str) -> None:
     """Parts of the stage's text were painted, more than one, and each was more than the one before."""
     first = whole.split()[0]
-    grown = [text[text.index(first) :].rstrip("▌") for text in texts if first in text]
+    grown = [text[text.index(first) :].rstrip() for text in texts if first in text]
     parts = [part for part in dict.fromkeys(grown) if part != whole]
     assert len(parts) > 1, texts
     assert all(whole.startswith(part) for part in parts)
@@ -311,5 +311,5 @@ def test_what_a_model_writes_is_shown_as_typed_and_does_nothing(open_notebook: O
 def check_harmless(page: Page, shown: Locator) -> None:
     """The model's markup is there as text, and nothing of it as markup."""
     assert MARKUP in (shown.text_content() or "")
-    expect(shown.locator("script, img, a, pre")).to_have_count(0)
+    expect(shown.locator("script, img, pre")).to_have_count(0)
     assert page.evaluate("() => window.pwned") is None

@@ -231,7 +231,7 @@ def test_ipykernel_6_has_no_button_in_an_awaited_cell_and_says_what_to_do(
     cell = any_kernel.run("%%mirador\nwhy?")
     old = any_kernel.value("__import__('ipykernel').__version__").startswith("'6")
     assert ("ButtonModel" in str(cell.of("comm_open"))) is not old
-    assert ("to stop, interrupt the kernel" in str(cell.of("comm_msg"))) is old
+    assert ("to stop, interrupt the kernel" in str(cell.of("comm_open"))) is old
 
 
 def test_a_background_run_leaves_the_cell_at_once_and_can_be_awaited_stopped_and_read(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from mirador_magic.confidence import How
@@ -23,7 +23,7 @@ class StageAnswer:
     start; `rate` is tokens per second of writing; None where there is nothing to
     count.
     `notes` are for people: what was substituted, cut or kept; `warmth` is how ready the model is,
-    until the stage writes.
+    until the stage writes. `thinking` is what the model thought before it answered.
     """
 
     name: str
@@ -40,6 +40,7 @@ class StageAnswer:
     warmth: str = ""
     first_thought: float | None = None
     how: How = "declared"
+    thinking: str = ""
 
 
 @dataclass(frozen=True, repr=False)
@@ -84,3 +85,31 @@ class Answer:
 
 
 _NOTHING = StageAnswer("", "", 0.0)
+
+
+def joined(past: Answer, now: Answer) -> Answer:
+    """`past` with the stages of a run that goes on from it: one more stage, or one of them again.
+
+    A stage that is run again keeps what it had, until there is something new that came to its end.
+    """
+    new = {stage.name: stage for stage in now.stages}
+    stages = [_joined(stage, new.pop(stage.name, None)) for stage in past.stages]
+    return replace(
+        now,
+        engine=now.engine or past.engine,
+        stages=(*stages, *new.values()),
+        outcome=past.outcome if now.outcome == "failed" else now.outcome,
+        first_token=past.first_token,
+        total=past.total + now.total,
+    )
+
+
+def _joined(old: StageAnswer, again: StageAnswer | None) -> StageAnswer:
+    if again is None:
+        return old
+    if again.status in LIVE or again.status == "done" or not old.text:
+        return again
+    if again.status == "waiting":
+        return old
+    why = again.error or f"the second run was {again.status}"
+    return replace(old, notes=(*old.notes, f"as it was before: {why}"))

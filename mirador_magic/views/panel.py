@@ -1,12 +1,13 @@
 """The live panel: one ipywidgets output area a stage, and a Stop button, while the run goes on.
 
-Its widgets take some 15 ms to make, each a message of its own, and all of it before the first word
+Its widgets take some 20 ms to make, each a message of its own, and all of it before the first word
 where they come first. So the panel begins as plain HTML, in one message: with the first words, where
 these come within a blink of the eye; the widgets take its place a frame later.
 
-Drawn from the run's state ten times a second; a stage's first words are painted at once. At the end
-the display is replaced by the static twin and every widget is closed, so that the saved notebook
-needs no kernel. State that has not changed is not sent.
+Drawn from the run's state ten times a second, and less often where the kernel or the page does not
+keep up; a stage's first words are painted at once. At the end the display is replaced by the static
+twin and every widget is closed, so that the saved notebook needs no kernel. State that has not
+changed is not sent.
 """
 
 from __future__ import annotations
@@ -14,39 +15,45 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import ipywidgets
 from IPython.core.display_functions import DisplayHandle
-from IPython.display import display
-from ipywidgets.widgets.widget_string import HTMLStyle
 
-from mirador_magic.events import ChunkReceived, Event, RunFinished
-from mirador_magic.views import words
+from mirador_magic.events import (
+    ChunkReceived,
+    Event,
+    RunFinished,
+    StageFailed,
+    StageFinished,
+    StageStopped,
+    ThinkingReceived,
+)
+from mirador_magic.views import static, words
 from mirador_magic.views.answer import Answer, StageAnswer
-from mirador_magic.views.static import bundle, header_html, stage_html
+from mirador_magic.views.controls import Deeds, controls
+from mirador_magic.views.live_stage import PATIENCE, Kit, LiveStage
+from mirador_magic.views.style import PANEL
 
 FRAME = 0.1  # seconds between two paints
+SLOWEST = 1.0  # the same, where the page or the kernel cannot follow
+SHARE = 10  # of its time the loop paints one in so many parts
+UNREADABLE = 4000  # characters a second: nobody sees every frame of that
 BLINK = 0.03  # seconds that a panel waits for its first words
 
 # Seconds. The thread that sends what was painted waits for the interpreter, for up to 5 ms while
 # chunk after chunk is read here; so the first words of a stage are let go before the next ones.
 _LET_GO = 0.001
 
-# The sizes and the right edge are those of a static output, so that nothing jumps at the end.
-_STYLE = """<style>
-.mirador {overflow: hidden; padding-right: 20px; position: relative}
-.mirador .widget-html, .mirador .widget-html-content {margin: 0; width: 100%;
-  font-size: var(--jp-content-font-size1, 14px); line-height: var(--jp-content-line-height, 1.6)}
-.mirador .jupyter-button {position: absolute; z-index: 1; top: 0; right: 20px;
-  width: auto !important; height: 22px; line-height: 20px; margin: 0; padding: 0 8px;
-  font-size: 13px; color: inherit; background: none; border: 1px solid #80808080}
-.mirador .jupyter-button:hover {border-color: currentcolor; box-shadow: none}
-.mirador-caret {animation: mirador-blink 1s steps(2) infinite}
-@keyframes mirador-blink {50% {opacity: 0}}
-@media (prefers-reduced-motion: reduce) {.mirador-caret {display: none}}
-</style>"""
-_CARET = '<span class="mirador-caret">▌</span>'
 _NO_BUTTON = "to stop, interrupt the kernel"
+
+
+@dataclass(frozen=True)
+class Further:
+    """What can be done with a finished answer: `run` a stage again or one more, which `deeper` names."""
+
+    run: Callable[[str, DisplayHandle], object]
+    deeper: Callable[[Answer], str | None]
 
 
 class Panel:
@@ -54,34 +61,48 @@ class Panel:
 
     `answer` gives the run as it stands; `stop` ends it (None where a click cannot arrive in time);
     a `buffered` panel shows no stage before the end; one that `outlives` its cell is there at once,
-    since a display that comes later would be another cell's with ipykernel 6.
+    since a display that comes later would be another cell's with ipykernel 6. With `within` it takes
+    the place of what that display shows.
     """
 
     def __init__(
         self,
         answer: Callable[[], Answer],
         stop: Callable[[], None] | None,
+        further: Further,
         *,
         buffered: bool,
         outlives: bool,
+        within: DisplayHandle | None = None,
     ) -> None:
         self._answer = answer
         self._stop = stop
+        self._further = further
         self._buffered = buffered
         self._outlives = outlives
+        self._display = within or DisplayHandle()
+        self._is_new = within is None
+        self._displayed = within is not None
+        self._kit: Kit | None = None
+        self._stages: dict[str, LiveStage] = {}
         self._seen: set[str] = set()
-        self._widgets: list[ipywidgets.Widget] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._display: DisplayHandle | None = None
+        self._behind = 0.0  # seconds that the page was late
+        self._written = 0  # characters since the last frame
+
+    @property
+    def run(self) -> str:
+        """The name under which the controls know the answer."""
+        return str(self._display.display_id)
 
     def show(self) -> None:
         """Display the panel in the current cell and keep it drawn until the run ends."""
         answer = self._answer()
         if answer.outcome is not None:
-            display(bundle(answer), raw=True)
+            self._replace(answer)
             return
         self._loop = asyncio.get_running_loop()
-        if self._outlives:
+        if self._outlives or self._displayed:
             self._open()
         else:
             self._timer = self._loop.call_later(BLINK, self._open)
@@ -90,97 +111,144 @@ class Panel:
         """Display the panel, without widgets yet."""
         if self._timer:
             self._timer.cancel()
-        page = self._page(self._answer())
-        self._display = display(page, raw=True, display_id=True)
+        self._put(self._page(self._answer()))
         self._timer = self._loop.call_later(FRAME, self._bring_widgets)
+
+    def _put(self, bundle: dict[str, str]) -> None:
+        """Show this in the panel's place."""
+        if self._displayed:
+            self._display.update(bundle, raw=True)
+        else:
+            self._displayed = True
+            self._display.display(bundle, raw=True)
 
     def __call__(self, event: Event) -> None:
         """Paint what cannot wait for the next frame."""
-        if self._timer is None:
+        if isinstance(event, ChunkReceived | ThinkingReceived):
+            self._wrote(event)
+        elif self._timer is None:
             return
-        if isinstance(event, RunFinished):
+        elif isinstance(event, RunFinished):
             self._replace(self._answer())
-        elif isinstance(event, ChunkReceived):
-            if event.stage not in self._seen:
-                self._seen.add(event.stage)
-                self._paint(self._answer())
-                time.sleep(_LET_GO)
-        elif self._widgets:
+        elif self._kit:
+            self._told(event, self._answer())
+
+    def _wrote(self, event: ChunkReceived | ThinkingReceived) -> None:
+        answers = isinstance(event, ChunkReceived)
+        self._written += len(event.text)
+        if stage := self._stages.get(event.stage):
+            (stage.wrote if answers else stage.thought)(event.text)
+        if answers and self._timer and event.stage not in self._seen:
+            self._seen.add(event.stage)
             self._paint(self._answer())
+            time.sleep(_LET_GO)
 
     def _bring_widgets(self) -> None:
-        """Put the widgets in the place of the page. They share what can be shared, and are made with
-        their first content."""
+        """Put the widgets in the place of the page, made with their first content."""
         answer = self._answer()
-        self._layout = ipywidgets.Layout(width="100%", margin="0", overflow="hidden")
-        self._style = HTMLStyle()
-        self._header = self._html(self._top(answer))
-        self._stages = {stage.name: self._html(_drawn(stage)) for stage in self._shown(answer)}
-        inside = [self._header, *self._stages.values()]
-        if self._stop is not None:
-            inside.insert(0, self._button(self._stop))
-        box = ipywidgets.VBox(inside, layout=self._layout, _dom_classes=("mirador",))
-        self._widgets = [*inside, box, self._layout, self._style, *self._widgets]
-        assert self._display is not None
-        self._display.update(box)
-        self._timer = self._loop.call_later(FRAME, self._tick)
+        self._kit = kit = Kit()
+        self._header = kit.html(self._top(answer))
+        self._rest = kit.html(self._waiting(answer))
+        self._fixed = [self._header]
+        if stop := self._stop:
+            button = kit.button("■ Stop", "End the run and keep what was written")
+            button.on_click(lambda _: stop())
+            self._fixed.insert(0, button)
+        named = f"mirador-run-{self.run}"
+        self._box = kit.box(self._column(answer), "mirador", "jp-RenderedHTMLCommon", named)
+        self._told_at = self._loop.time()
+        self._display.update(self._box)
+        self._offer()
+        self._due(FRAME)
+
+    def _due(self, seconds: float) -> None:
+        self._timer = self._loop.call_later(seconds, self._tick, self._loop.time() + seconds)
+
+    def _tick(self, due: float) -> None:
+        began = self._loop.time()
+        self._paint(self._answer())
+        took = self._loop.time() - began
+        frame = 2 * FRAME if self._written > UNREADABLE * FRAME else FRAME
+        slow = max(frame, SHARE * took, 2 * (began - due), self._behind)
+        self._behind /= 2
+        self._written = 0
+        self._due(min(slow, SLOWEST))
+
+    def _paint(self, answer: Answer) -> None:
+        if self._kit is None:
+            self._put(self._page(answer)) if self._displayed else self._open()
+            return
+        now = self._loop.time()
+        if now - self._told_at >= PATIENCE:
+            self._told_at = now
+            self._header.value = self._top(answer)
+        column = self._column(answer)
+        if len(column) > len(self._box.children):
+            self._box.children = column
+        for name, live in self._stages.items():
+            live.paint(answer[name], static.earlier_than(name, answer), now)
+        self._rest.value = self._waiting(answer)
+
+    def _column(self, answer: Answer) -> list[ipywidgets.Widget]:
+        """The panel's children: widgets of their own for the stages that have begun."""
+        begun = [stage for stage in self._shown(answer) if stage.status != "waiting"]
+        for stage in begun:
+            if stage.name not in self._stages:
+                assert self._kit
+                is_open = self._is_new or words.is_live(stage)
+                self._stages[stage.name] = LiveStage(stage, self._kit, is_open=is_open)
+        return [*self._fixed, *(self._stages[stage.name].box for stage in begun), self._rest]
+
+    def _waiting(self, answer: Answer) -> str:
+        """The stages that have not begun, in one piece of HTML; the panel's style with them."""
+        shown = [stage for stage in self._shown(answer) if stage.status == "waiting"]
+        return PANEL + "".join(map(static.stage_html, shown))
 
     def _shown(self, answer: Answer) -> tuple[StageAnswer, ...]:
         return () if self._buffered else answer.stages
 
     def _page(self, answer: Answer) -> dict[str, str]:
         """The panel without widgets."""
-        stages = "".join(_drawn(stage) for stage in self._shown(answer))
-        page = f'<div class="mirador">{self._top(answer)}{stages}</div>'
+        stages = "".join(static.stage_html(stage) for stage in self._shown(answer))
+        page = f'<div class="mirador mathjax_ignore">{PANEL}{self._top(answer)}{stages}</div>'
         return {"text/html": page, "text/plain": words.header(answer)}
-
-    def _html(self, value: str) -> ipywidgets.HTML:
-        return ipywidgets.HTML(value, layout=self._layout, style=self._style)
-
-    def _button(self, stop: Callable[[], None]) -> ipywidgets.Button:
-        button = ipywidgets.Button(
-            description="■ Stop",
-            tooltip="End the run and keep what was written",
-            layout=self._layout,
-        )
-        button.on_click(lambda _: stop())
-        self._widgets.append(button.style)
-        return button
-
-    def _tick(self) -> None:
-        self._paint(self._answer())
-        self._timer = self._loop.call_later(FRAME, self._tick)
-
-    def _paint(self, answer: Answer) -> None:
-        if self._display is None:
-            self._open()
-            return
-        if not self._widgets:
-            self._display.update(self._page(answer), raw=True)
-            return
-        self._header.value = self._top(answer)
-        for name, widget in self._stages.items():
-            widget.value = _drawn(answer[name])
 
     def _top(self, answer: Answer) -> str:
         line = words.header(answer)
         if self._stop is None:
-            return _STYLE + header_html(f"{line} · {_NO_BUTTON}")
-        return f'{_STYLE}<div style="padding-right:80px">{header_html(line)}</div>'
+            return static.header_html(f"{line} · {_NO_BUTTON}")
+        return f'<div style="padding-right:80px">{static.header_html(line)}</div>'
+
+    def _told(self, event: Event, answer: Answer) -> None:
+        """Paint it, and tell readers who listen how far it is; never the text itself."""
+        if any(words.is_live(stage) or stage.status == "waiting" for stage in answer.stages):
+            self._paint(answer)  # else the twin comes at once
+        if isinstance(event, StageFinished | StageFailed | StageStopped):
+            stage = answer[event.stage]
+            controls().speak(f"{stage.name}: {words.stage_line(stage)}, {words.trust(stage)}")
 
     def _replace(self, answer: Answer) -> None:
         """Put the static twin in the panel's place and leave no widget behind."""
         if self._timer:
             self._timer.cancel()
             self._timer = None
-        if self._display is None:
-            display(bundle(answer), raw=True)
-        else:
-            self._display.update(bundle(answer), raw=True)
-        for widget in self._widgets:
-            widget.close()
-        self._widgets = []
+        self._put(static.bundle(answer, self.run, self._further.deeper(answer)))
+        if self._kit is None:
+            self._offer()
+            return
+        self._kit.close()
+        self._kit = None
 
+    def _offer(self) -> None:
+        controls().show(self.run, Deeds(self._again, self._copied, self._is_late))
 
-def _drawn(stage: StageAnswer) -> str:
-    return stage_html(stage, _CARET if words.is_live(stage) else "")
+    def _again(self, stage: str) -> None:
+        """Run this stage, where nothing runs here."""
+        if self._timer is None:
+            self._further.run(stage, self._display)
+
+    def _copied(self) -> str:
+        return static.as_written(self._answer())
+
+    def _is_late(self, seconds: float) -> None:
+        self._behind = 2 * seconds

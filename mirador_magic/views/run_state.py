@@ -27,7 +27,7 @@ from mirador_magic.events import (
     ThinkingReceived,
 )
 from mirador_magic.stages import ModelStage
-from mirador_magic.views.answer import Answer, StageAnswer, Status
+from mirador_magic.views.answer import Answer, StageAnswer, Status, joined
 from mirador_magic.views.words import readiness
 from mirador_magic.warmup import Warmth
 
@@ -39,7 +39,10 @@ class StageState:
         self.stage = stage
         self.model = stage.model
         self.status: Status = "waiting"
-        self.parts: list[str] = []
+        self.text = ""
+        self.thinking = ""
+        self._parts: list[str] = []
+        self._thoughts: list[str] = []
         self.gauge = Gauge()
         self.started: float | None = None
         self.thought: float | None = None
@@ -52,6 +55,7 @@ class StageState:
 
     def answer(self, now: float, warmth: Callable[[str], Warmth | None]) -> StageAnswer:
         """The stage as it stands at `now`, in seconds of the run's clock."""
+        self._join()
         ready = warmth(self.model) if self.status in ("waiting", "asked") else None
         began = self.started
         until = now if self.ended is None else self.ended
@@ -62,7 +66,8 @@ class StageState:
             confidence=confidence,
             how=how,
             status=self.status,
-            text="".join(self.parts),
+            text=self.text,
+            thinking=self.thinking,
             first_thought=None if began is None or self.thought is None else self.thought - began,
             first_token=None if began is None or self.first is None else self.first - began,
             seconds=None if began is None else until - began,
@@ -75,13 +80,14 @@ class StageState:
 
     def wrote(self, event: ChunkReceived) -> None:
         self.status = "writing"
-        self.parts.append(event.text)
+        self._parts.append(event.text)
         self.gauge.add(event.logprobs)
         if self.first is None:
             self.first = event.at
 
     def thinks(self, event: ThinkingReceived) -> None:
         self.status = "thinking"
+        self._thoughts.append(event.text)
         if self.thought is None:
             self.thought = event.at
 
@@ -105,7 +111,8 @@ class StageState:
 
     def failed(self, event: StageFailed) -> None:
         self.status, self.ended, self.error = "failed", event.at, str(event.error)
-        if self.parts:
+        self._join()
+        if self.text:
             self.notes.append(self._kept())
 
     def stopped(self, event: StageStopped) -> None:
@@ -113,10 +120,20 @@ class StageState:
 
     def told(self, outcome: Outcome) -> None:
         """What the end of the run says about a stage that was cut short or never began."""
+        self._join()
         if self.status == "stopped":
             self.notes.append(f"■ {outcome}: {self._kept()}")
         elif self.status == "waiting":
             self.status = "skipped"
+
+    def _join(self) -> None:
+        """Joined when the picture is taken, not at each chunk: these come faster."""
+        if self._parts:
+            self.text += "".join(self._parts)
+            self._parts.clear()
+        if self._thoughts:
+            self.thinking += "".join(self._thoughts)
+            self._thoughts.clear()
 
     def _rate(self) -> float | None:
         """tokens / seconds of decoding, by the engine's own figures."""
@@ -124,22 +141,24 @@ class StageState:
 
     def _kept(self) -> str:
         """How much stands, in words for the note of a stage that did not end by itself."""
-        words = len("".join(self.parts).split())
+        words = len(self.text.split())
         return f"{words} word{'' if words == 1 else 's'} kept"
 
 
 class RunState:
     """All of a run. Call it with each event; `answer()` is its frozen picture at any time.
 
-    `warmth` tells how ready a model is.
+    `warmth` tells how ready a model is; `past` is the answer that the run goes on from.
     """
 
     def __init__(
         self,
         clock: Callable[[], float] = time.perf_counter,
         warmth: Callable[[str], Warmth | None] = lambda _: None,
+        past: Answer | None = None,
     ) -> None:
         self._clock = clock
+        self._past = past
         self._warmth = warmth
         self.question = ""
         self.engine = ""
@@ -157,7 +176,7 @@ class RunState:
         """The run as it stands now."""
         began = self.started
         now = self._clock() if self.ended is None else self.ended
-        return Answer(
+        answer = Answer(
             question=self.question,
             engine=self.engine,
             stages=tuple(state.answer(now, self._warmth) for state in self.stages.values()),
@@ -165,6 +184,7 @@ class RunState:
             first_token=None if began is None or self.first is None else self.first - began,
             total=0.0 if began is None else now - began,
         )
+        return joined(self._past, answer) if self._past else answer
 
     def apply(self, event: Event) -> None:
         """Fold one event into the state. The most frequent kind is looked at first."""

@@ -1,77 +1,68 @@
 """The static twin: an answer as HTML, Markdown and plain text, for a notebook without a kernel.
 
 Inline styles only: a notebook that is not trusted loses style tags and the rules of classes. A
-model's text is escaped in each form; in Markdown it stands in a fence that it cannot close.
+model's text is made safe in each form; in Markdown it stands in a fence that it cannot close.
+Buttons are there and hidden: the controls show them where a kernel hears them.
 """
 
 from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterator
 
 from mirador_magic.confidence import GRAY, RED, band
-from mirador_magic.views import words
+from mirador_magic.views import markdown, words
 from mirador_magic.views.answer import Answer, StageAnswer
+from mirador_magic.views.compare import Comparison, compare, comparison_html
 
-_QUIET = "opacity:.62;font-size:13px"
+QUIET = "opacity:.7;font-size:13px"
 _FAINT = "#80808055"
+_PLAIN_TEXT = "white-space:pre-wrap;overflow-wrap:anywhere"
 
 
-def bundle(answer: Answer) -> dict[str, str]:
-    """The MIME bundle of an answer."""
+def bundle(answer: Answer, run: str = "", deeper: str | None = None) -> dict[str, str]:
+    """The MIME bundle of an answer.
+
+    `run` is the name under which the controls know it, `deeper` the stage that could go on from it.
+    """
     return {
-        "text/html": _html(answer),
+        "text/html": _html(answer, run, deeper),
         "text/markdown": _markdown(answer),
         "text/plain": plain(answer),
     }
 
 
-def stage_html(stage: StageAnswer, caret: str = "") -> str:
-    """One stage: its bar, its line and its text. `caret` is markup for the end of the text."""
-    return _barred(stage, f"<div>{_head(stage)}</div>{_body(stage, caret)}")
-
-
-def header_html(text: str) -> str:
+def header_html(text: str, buttons: str = "") -> str:
     """The panel's first line."""
-    return f'<div style="{_QUIET};margin:2px 0 8px">{html.escape(text)}</div>'
+    quiet = f'<span style="{QUIET}">{html.escape(text)}</span>'
+    return f'<div style="margin:2px 0 8px">{quiet}{buttons}</div>'
 
 
-def plain(answer: Answer) -> str:
-    """The whole answer as plain text."""
-    blocks = [words.header(answer)]
-    for stage in answer.stages:
-        lines = [_plain_head(stage), words.clean(stage.text).strip()]
-        lines += [f"({note})" for note in words.notes(stage)]
-        blocks.append("\n".join(line for line in lines if line))
-    return "\n\n".join(blocks)
+def stage_html(stage: StageAnswer, earlier: StageAnswer | None = None) -> str:
+    """One stage as it stands: its bar, its line and its text."""
+    return _barred(stage, f"<div>{head_html(stage)}</div>{_body(stage, earlier)}")
 
 
-def _html(answer: Answer) -> str:
-    begun = [stage for stage in answer.stages if stage.text or stage.status != "skipped"]
-    open_one = _shown(answer)
-    stages = [
-        stage_html(stage) if stage is open_one or not stage.text else _folded(stage)
-        for stage in begun
-    ]
-    return f"<div>{header_html(words.header(answer))}{''.join(stages)}</div>"
+def head_html(stage: StageAnswer, buttons: str = "") -> str:
+    """A stage's line: its name, how it is and how it went; the confidence at the right end."""
+    name, line = map(html.escape, (stage.name, words.stage_line(stage)))
+    named = f'<b role="heading" aria-level="2">{name}</b>'
+    return f'{_trust(stage)}{buttons}{named} <span style="{QUIET}">&nbsp;{line}</span>'
 
 
-def _shown(answer: Answer) -> StageAnswer | None:
-    """The stage that stands open in the twin: the one whose text the answer's is."""
-    for stage in reversed(answer.stages):
-        if stage.text and stage.text == answer.text:
-            return stage
-    return None
+def foot_html(stage: StageAnswer, earlier: StageAnswer | None = None) -> str:
+    """What there is to say below a stage's text, and what it changed in the earlier one's."""
+    lines = [f'<div style="{QUIET}">{html.escape(note)}</div>' for note in words.notes(stage)]
+    if earlier and (comparison := _compared(stage, earlier)):
+        lines.append(comparison_html(comparison, earlier.name))
+    return "".join(lines)
 
 
-def _folded(stage: StageAnswer) -> str:
-    summary = f'<summary style="cursor:pointer">{_head(stage)}</summary>'
-    return _barred(stage, f"<details>{summary}{_body(stage)}</details>")
-
-
-def _barred(stage: StageAnswer, inner: str) -> str:
-    style = f"border-left:{bar(stage)};padding:0 0 0 12px;margin:0 0 10px"
-    return f'<div style="{style}">{inner}</div>'
+def thinking_html(text: str) -> str:
+    """A model's thinking, or a piece of it."""
+    shown = html.escape(markdown.visible(words.clean(text)))
+    return f'<div dir="auto" style="{QUIET};{_PLAIN_TEXT}">{shown}</div>'
 
 
 def bar(stage: StageAnswer) -> str:
@@ -84,9 +75,102 @@ def bar(stage: StageAnswer) -> str:
     return f"3px {'dashed' if look.dashed else 'solid'} {look.colour or ''}".rstrip()
 
 
-def _head(stage: StageAnswer) -> str:
-    name, line = map(html.escape, (stage.name, words.stage_line(stage)))
-    return f'{_trust(stage)}<b>{name}</b> <span style="{_QUIET}">&nbsp;{line}</span>'
+def button(act: str, label: str, title: str, stage: str = "") -> str:
+    """A button that the controls show and hear."""
+    act, label, title, stage = map(html.escape, (act, label, title, stage))
+    return (
+        f'<button type="button" class="mirador-act" data-act="{act}" data-stage="{stage}" '
+        f'title="{title}" hidden>{label}</button>'
+    )
+
+
+def plain(answer: Answer) -> str:
+    """The whole answer as plain text."""
+    blocks = [words.header(answer)]
+    for stage, earlier in _with_earlier(answer):
+        lines = [_plain_head(stage), _shown_text(stage)]
+        lines += [f"({note})" for note in _told(stage, earlier)]
+        blocks.append("\n".join(line for line in lines if line))
+    return "\n\n".join(blocks)
+
+
+def as_written(answer: Answer) -> str:
+    """The texts of the stages as the models wrote them, for a copy."""
+    done = [stage for stage in answer.stages if stage.text]
+    if len(done) == 1:
+        return done[0].text.strip()
+    return "\n\n".join(f"## {stage.name}\n\n{stage.text.strip()}" for stage in done)
+
+
+def earlier_than(stage: str, answer: Answer) -> StageAnswer | None:
+    """The finished stage before this one, which its text is compared with."""
+    return next(earlier for each, earlier in _with_earlier(answer) if each.name == stage)
+
+
+def _with_earlier(answer: Answer) -> Iterator[tuple[StageAnswer, StageAnswer | None]]:
+    """Each stage with the finished one before it, which its text is compared with."""
+    earlier = None
+    for stage in answer.stages:
+        yield stage, earlier
+        if stage.status == "done":
+            earlier = stage
+
+
+def _compared(stage: StageAnswer, earlier: StageAnswer | None) -> Comparison | None:
+    if earlier is None or stage.status != "done":
+        return None
+    return compare(earlier.text, stage.text)
+
+
+def _told(stage: StageAnswer, earlier: StageAnswer | None) -> list[str]:
+    """The lines at a stage's foot, as text."""
+    lines = words.notes(stage)
+    if earlier and (comparison := _compared(stage, earlier)):
+        lines.append(f"↺ {comparison.line(earlier.name)}")
+    return lines
+
+
+def _html(answer: Answer, run: str, deeper: str | None) -> str:
+    open_one = _shown(answer)
+    stages = [
+        _folding(stage, earlier, stage is open_one, bool(run))
+        for stage, earlier in _with_earlier(answer)
+        if stage.text or stage.status != "skipped"
+    ]
+    buttons = _buttons(deeper) if run else ""
+    named = f" mirador-run-{run}" if run else ""
+    inside = f"{header_html(words.header(answer), buttons)}{''.join(stages)}"
+    return f'<div class="mirador-saved mathjax_ignore{named}">{inside}</div>'
+
+
+def _buttons(deeper: str | None) -> str:
+    buttons = [button("copy", "Copy", "Copy the answer as Markdown")]
+    if deeper:
+        buttons.append(button("run", "Go deeper", f"Add the stage {deeper}", deeper))
+    return f'<span style="float:right">{"".join(buttons)}</span>'
+
+
+def _shown(answer: Answer) -> StageAnswer | None:
+    """The stage that stands open in the twin: the one whose text the answer's is."""
+    for stage in reversed(answer.stages):
+        if stage.text and stage.text == answer.text:
+            return stage
+    return None
+
+
+def _folding(
+    stage: StageAnswer, earlier: StageAnswer | None, is_open: bool, has_buttons: bool
+) -> str:
+    again = button("run", "Run again", f"Ask {stage.name} once more", stage.name)
+    head = head_html(stage, f'<span style="float:right">{again}</span>' if has_buttons else "")
+    body = _body(stage, earlier)
+    summary = f'<summary style="cursor:pointer">{head}</summary>'
+    return _barred(stage, f"<details{' open' * is_open}>{summary}{body}</details>")
+
+
+def _barred(stage: StageAnswer, inner: str) -> str:
+    style = f"border-left:{bar(stage)};padding:0 0 0 12px;margin:0 0 10px"
+    return f'<section aria-label="{html.escape(stage.name)}" style="{style}">{inner}</section>'
 
 
 def _trust(stage: StageAnswer) -> str:
@@ -96,32 +180,41 @@ def _trust(stage: StageAnswer) -> str:
         return ""
     colour = GRAY if stage.status == "waiting" else band(stage.confidence).colour
     tinted = f'<span style="color:{colour}">{dot}</span>' if colour else dot
-    quiet = f'<span style="opacity:.62">{rest}</span>'
-    return f'<span style="float:right;font-size:13px;margin-top:1px">{tinted} {quiet}</span>'
+    told = html.escape(words.trust_told(stage))
+    return (
+        f'<span style="float:right;font-size:13px;margin-top:1px" title="{told}">{tinted} '
+        f'<span style="{QUIET}">{rest}</span></span>'
+    )
 
 
-def _body(stage: StageAnswer, caret: str = "") -> str:
+def _body(stage: StageAnswer, earlier: StageAnswer | None) -> str:
     parts = []
-    if stage.text or caret:
-        text = html.escape(words.clean(stage.text).strip())
-        parts.append(f'<div style="white-space:pre-wrap;margin:6px 0">{text}{caret}</div>')
-    parts += [f'<div style="{_QUIET}">{html.escape(note)}</div>' for note in words.notes(stage)]
-    return "".join(parts)
+    if stage.thinking:
+        summary = f'<summary style="{QUIET};cursor:pointer">thinking</summary>'
+        parts.append(f"<details>{summary}{thinking_html(stage.thinking)}</details>")
+    if stage.text:
+        text = markdown.render(stage.text.strip())
+        parts.append(f'<div class="mirador-text" style="margin:6px 0">{text}</div>')
+    return "".join(parts) + foot_html(stage, earlier)
 
 
 def _plain_head(stage: StageAnswer) -> str:
     return " · ".join(filter(None, (stage.name, words.stage_line(stage), words.trust(stage))))
 
 
+def _shown_text(stage: StageAnswer) -> str:
+    return markdown.visible(words.clean(stage.text)).strip()
+
+
 def _markdown(answer: Answer) -> str:
     blocks = [_escaped(words.header(answer))]
-    for stage in answer.stages:
+    for stage, earlier in _with_earlier(answer):
         blocks.append(
             f"**{_escaped(stage.name)}**{_escaped(_plain_head(stage)[len(stage.name) :])}"
         )
         if stage.text:
-            blocks.append(_fenced(words.clean(stage.text).strip()))
-        blocks += [f"({_escaped(note)})" for note in words.notes(stage)]
+            blocks.append(_fenced(_shown_text(stage)))
+        blocks += [f"({_escaped(note)})" for note in _told(stage, earlier)]
     return "\n\n".join(blocks)
 
 

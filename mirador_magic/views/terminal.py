@@ -1,11 +1,27 @@
-"""The run as text in a terminal: written once, line by line, as the words come."""
+"""The run as text: on a terminal through rich, on a pipe as it comes.
+
+On a terminal a stage's words stand in a live part below the lines that are final. At the stage's end
+that part is erased, and its head line and its text as Markdown come in its place. The live part is
+drawn by the events and their times alone: no thread, no timer. It never fills the whole height: a
+line that has scrolled out cannot be erased.
+
+Elsewhere, and where TERM says dumb, everything is written once and without an escape code.
+
+What a model wrote, names included, only ever comes as a Text or as parsed Markdown: never as rich's
+markup. What Markdown decodes (entities) is cleaned once more, and what rich would leave out (HTML,
+images, unused references) stays as it was written.
+"""
 
 from __future__ import annotations
 
+import importlib
+import logging
+import os
+import re
 from collections.abc import Callable
-from typing import TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from mirador_magic.confidence import CYAN, GRAY, band
+from mirador_magic.confidence import CYAN, GRAY, RED, band
 from mirador_magic.events import (
     ChunkReceived,
     Event,
@@ -14,13 +30,40 @@ from mirador_magic.events import (
     StageFinished,
     StageStarted,
     StageStopped,
+    ThinkingReceived,
 )
 from mirador_magic.views import words
 from mirador_magic.views.answer import Answer, StageAnswer
 from mirador_magic.views.static import plain
 
-_ANSI = {GRAY: "\x1b[90m", CYAN: "\x1b[36m", None: ""}
-_RESET = "\x1b[0m"
+if TYPE_CHECKING:
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.markdown import Markdown
+    from rich.text import Text
+
+log = logging.getLogger(__name__)
+
+FRAME = 0.05  # seconds between two paints
+
+# By name: the terminal's own, which its theme makes legible.
+_COLOURS = {GRAY: "bright_black", CYAN: "cyan", RED: "red", None: ""}
+
+_BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
+
+# Colours are for bars and dots alone: rich's own ones of Markdown are not legible on every theme.
+_STYLES = {
+    "markdown.block_quote": "dim",
+    "markdown.code": "bold",
+    "markdown.h2": "bold underline",
+    "markdown.h3": "bold",
+    "markdown.h4": "italic",
+    "markdown.item.number": "bold",
+    "markdown.link": "none",
+    "markdown.link_url": "underline",
+    "markdown.table.border": "dim",
+    "markdown.table.header": "bold",
+}
 
 
 class TerminalView:
@@ -29,9 +72,26 @@ class TerminalView:
     def __init__(
         self, answer: Callable[[], Answer], out: TextIO, *, coloured: bool, buffered: bool
     ) -> None:
+        self._view: _Page | _Lines = (
+            _Page(answer, out, coloured=coloured, buffered=buffered)
+            if _is_terminal(out)
+            else _Lines(answer, out, buffered=buffered)
+        )
+
+    def show(self) -> None:
+        """Import what draws, and draw what happened before."""
+        self._view.show()
+
+    def __call__(self, event: Event) -> None:
+        self._view(event)
+
+
+class _Lines:
+    """Plain text, written once."""
+
+    def __init__(self, answer: Callable[[], Answer], out: TextIO, *, buffered: bool) -> None:
         self._answer = answer
         self._out = out
-        self._coloured = coloured
         self._buffered = buffered
 
     def show(self) -> None:
@@ -47,9 +107,9 @@ class TerminalView:
         match event:
             case StageStarted():
                 stage = self._answer()[event.stage]
-                self._write(f"{self._bar(stage)} {stage.name} · {words.one_line(stage.model)}\n")
+                self._write(f"▌ {stage.name} · {words.one_line(stage.model)}\n")
             case ChunkReceived():
-                self._write(words.clean(event.text))
+                self._write(event.text)
             case StageFinished() | StageFailed() | StageStopped():
                 self._foot(self._answer()[event.stage])
             case RunFinished():
@@ -60,10 +120,231 @@ class TerminalView:
         lines.append(" · ".join(filter(None, (words.stage_line(stage), words.trust(stage)))))
         self._write(("\n" if stage.text else "") + "\n".join(lines) + "\n\n")
 
-    def _bar(self, stage: StageAnswer) -> str:
-        colour = _ANSI[band(stage.confidence).colour] if self._coloured else ""
-        return f"{colour}▌{_RESET}" if colour else "▌"
-
     def _write(self, text: str) -> None:
-        self._out.write(text)
+        self._out.write(_safe(text))
         self._out.flush()
+
+
+class _Page:
+    """A terminal's page: finished stages as Markdown, below them the live part of the one at work."""
+
+    def __init__(
+        self, answer: Callable[[], Answer], out: TextIO, *, coloured: bool, buffered: bool
+    ) -> None:
+        self._answer = answer
+        self._out = out
+        self._coloured = coloured
+        self._buffered = buffered
+        self._early: list[Event] | None = []
+        self._console: Console
+        self._live: Live | None = None
+        self._stage = ""
+        self._wrote = False
+        self._due = 0.0
+
+    def show(self) -> None:
+        self._console = _console(self._out, coloured=self._coloured)
+        early, self._early = self._early or [], None
+        for event in early:
+            self(event)
+
+    def __call__(self, event: Event) -> None:
+        """Draw what happened. Whatever goes wrong, no live part stays behind."""
+        if self._early is not None:
+            self._early.append(event)
+            return
+        try:
+            draw = self._at_the_end if self._buffered else self._follow
+            draw(event)
+        except BaseException:
+            self._close()
+            raise
+
+    def _at_the_end(self, event: Event) -> None:
+        if isinstance(event, RunFinished):
+            for stage in self._answer().stages:
+                if stage.text or stage.status != "skipped":
+                    self._put(stage)
+                    self._foot(stage)
+            self._header()
+
+    def _follow(self, event: Event) -> None:
+        match event:
+            case ChunkReceived() | ThinkingReceived():
+                self._receive(event)
+            case StageStarted():
+                self._begin(event)
+            case StageFinished() | StageFailed():
+                self._put(self._answer()[event.stage])
+                self._foot(self._answer()[event.stage])
+            case StageStopped():
+                self._put(self._answer()[event.stage])
+            case RunFinished():
+                self._finish()
+            case _:
+                self._paint(event.at)
+
+    def _begin(self, event: StageStarted) -> None:
+        from rich.live import Live
+
+        self._stage, self._wrote = event.stage, False
+        self._live = Live(
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        with self._console:
+            self._live.start()
+            # It hides the cursor; where a clean-up outlasts the cell, no event comes to show it.
+            self._console.show_cursor(True)
+            self._paint(event.at)
+
+    def _receive(self, event: ChunkReceived | ThinkingReceived) -> None:
+        """The first words are shown at once."""
+        first = isinstance(event, ChunkReceived) and not self._wrote
+        if first or event.at >= self._due:
+            self._paint(event.at)
+        if first:
+            self._wrote = True
+            # Some 70 ms: not before the first words, nor between a stage and the next one's request.
+            importlib.import_module("rich.markdown")
+
+    def _paint(self, at: float) -> None:
+        if self._live:
+            self._due = at + FRAME
+            self._live.update(_picture(self._answer()[self._stage], self._console), refresh=True)
+
+    def _put(self, stage: StageAnswer) -> None:
+        """The stage as it stays, in the place of the live part; in one write, so that none flickers."""
+        with self._console:
+            self._close()
+            self._console.print(_head(stage))
+            if text := _safe(stage.text).strip():
+                self._body(text)
+
+    def _body(self, text: str) -> None:
+        try:
+            self._console.print(_markdown(text))
+        except Exception:  # a renderer that stumbles must not cost the reader the text
+            log.info("a text that is no Markdown for rich", exc_info=True)
+            self._console.print(_text(text))
+
+    def _foot(self, stage: StageAnswer) -> None:
+        for note in words.notes(stage):
+            self._console.print(_text(f"({note})", "dim"))
+        self._console.print()
+
+    def _finish(self) -> None:
+        self._close()
+        answer = self._answer()
+        if self._stage and answer[self._stage].status == "stopped":
+            self._foot(answer[self._stage])  # how the run ended is noted there, and known only now
+        self._header()
+
+    def _header(self) -> None:
+        self._console.print(_text(words.header(self._answer()), "dim"))
+
+    def _close(self) -> None:
+        live, self._live = self._live, None
+        if live:
+            live.stop()
+
+
+def _is_terminal(out: TextIO) -> bool:
+    return out.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+
+
+def _safe(text: str) -> str:
+    """Text that neither steers a terminal nor turns its lines round: such marks show as [U+202E]."""
+    return _BIDI.sub(lambda mark: f"[U+{ord(mark[0]):04X}]", words.clean(text))
+
+
+def _console(out: TextIO, *, coloured: bool) -> Console:
+    from rich.console import Console
+    from rich.theme import Theme
+
+    return Console(
+        file=out,
+        force_terminal=True,
+        force_interactive=True,
+        force_jupyter=False,
+        no_color=not coloured,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        theme=Theme(_STYLES),
+    )
+
+
+def _text(text: str, style: str = "") -> Text:
+    from rich.text import Text
+
+    return Text(_safe(text), style)
+
+
+def _head(stage: StageAnswer) -> Text:
+    """A stage's line: its bar and name, what stands beside it, how far it is to be trusted."""
+    from rich.text import Text
+
+    bar, colour = _bar(stage)
+    dot, _, trust = words.trust(stage).partition(" ")
+    head = Text.assemble((bar, colour), " ", (_safe(stage.name), "bold"))
+    head.append(f"  {_safe(words.stage_line(stage))}", "dim")
+    return head.append(f"  {dot}", colour).append(f" {trust}", "dim") if dot else head
+
+
+def _bar(stage: StageAnswer) -> tuple[str, str]:
+    """The bar that carries the confidence, and its colour."""
+    if stage.status == "failed":
+        return "▌", _COLOURS[RED]
+    look = band(stage.confidence)
+    return "┆" if look.dashed else "▌", _COLOURS[look.colour]
+
+
+def _picture(stage: StageAnswer, console: Console) -> Group:
+    """The live part: the head, cut to one line, and the last lines that fit below it."""
+    from rich.console import Group
+
+    head = _head(stage)
+    head.no_wrap, head.overflow = True, "ellipsis"
+    text = _safe(stage.text).strip()
+    return Group(head, _tail(text, console)) if text else Group(head)
+
+
+def _tail(text: str, console: Console) -> Text:
+    """The last lines, less two of the terminal's: one for the head, one for the cursor at the end.
+
+    It is broken into lines from the start of a line of its own, so that they do not shift.
+    """
+    from rich.text import Text
+
+    rows = max(1, console.height - 2)
+    start = text.rfind("\n", 0, max(0, len(text) - rows * console.width)) + 1
+    lines = Text(text[start:]).wrap(console, console.width)[-rows:]
+    return Text("\n", no_wrap=True, overflow="crop").join(lines)
+
+
+def _markdown(text: str) -> Markdown:
+    """The text as Markdown, each line break kept."""
+    from markdown_it import MarkdownIt
+    from rich.markdown import Markdown
+
+    parser = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
+    parser.disable(["autolink", "image", "reference"])
+    page = Markdown("", code_theme=_code_theme(), justify="default", hyperlinks=False)
+    page.parsed = parser.parse(text)
+    for token in page.parsed:
+        for each in (token, *(token.children or ())):
+            each.content = _safe(each.content)
+            each.type = "hardbreak" if each.type == "softbreak" else each.type
+    return page
+
+
+def _code_theme() -> Any:
+    """Code without colours. Markdown asks for a str, and hands it on to Syntax, which takes both."""
+    from rich.style import Style
+    from rich.syntax import ANSISyntaxTheme
+
+    return ANSISyntaxTheme({("Comment",): Style(dim=True), ("Keyword",): Style(bold=True)})

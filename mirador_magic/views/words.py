@@ -15,7 +15,15 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x84\x86-\x9f]")
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 
 _STATES = {"waiting": "waiting", "asked": "asked", "thinking": "thinking", "writing": "writing"}
-_ENDS = {"failed": "failed", "stopped": "stopped", "skipped": "not run"}
+_ENDS = {"done": "done", "failed": "failed", "stopped": "stopped", "skipped": "skipped"}
+
+_HOW = {
+    "declared": "declared: the same for every question, since nothing was measured here",
+    "measured": "measured from the probabilities of its tokens, not calibrated: how sure the model "
+    "was of its words, not how often it is right",
+    "calibrated": "measured from the probabilities of its tokens, and calibrated on labelled "
+    "answers: how often such answers are right",
+}
 
 
 def clean(text: str) -> str:
@@ -54,8 +62,7 @@ def stage_line(stage: StageAnswer) -> str:
     """What stands beside a stage's name: its model, its state, its time and pace."""
     parts = [one_line(stage.model).removesuffix(":latest")]
     parts += [phrasebook.LABEL] if phrasebook.is_phrasebook(stage.model) else []
-    if word := (_STATES | _ENDS).get(stage.status):
-        parts.append(word)
+    parts.append("warming" if is_warming(stage) else (_STATES | _ENDS)[stage.status])
     if stage.warmth:
         parts.append(stage.warmth)
     if stage.first_thought is not None and stage.first_token is not None:
@@ -79,6 +86,12 @@ def trust(stage: StageAnswer) -> str:
     return f"{dot} {about}{percent(stage.confidence)} {word} {stage.how}"
 
 
+def trust_told(stage: StageAnswer) -> str:
+    """What the confidence says and how it was had, for who asks."""
+    word = band(stage.confidence).word
+    return f"Confidence: {percent(stage.confidence)}, {word}; {_HOW[stage.how]}"
+
+
 def percent(confidence: float) -> str:
     """Rounded, but never into the next band, nor to certainty: 89.9 % is not 90 %, 99.9 % not 100."""
     shown = round(confidence * 100)
@@ -90,6 +103,11 @@ def percent(confidence: float) -> str:
 def notes(stage: StageAnswer) -> list[str]:
     """The small lines at a stage's foot: its error and what there is to say."""
     return [one_line(line) for line in ((stage.error,) if stage.error else ()) + stage.notes]
+
+
+def is_warming(stage: StageAnswer) -> bool:
+    """Whether the stage waits for its model to come into memory."""
+    return stage.status == "asked" and stage.warmth.startswith("loading")
 
 
 def is_live(stage: StageAnswer) -> bool:

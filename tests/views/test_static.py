@@ -42,15 +42,19 @@ def test_the_header_tells_route_engine_and_times() -> None:
 
 def test_plain_text_tells_each_stage_with_how_its_confidence_was_had() -> None:
     assert plain(ANSWER).split("\n\n")[1:] == [
-        "quick_response · tiny · 0.61 s · 212 tok/s · ○ 60 % low declared\nfirst",
-        "synthesis · big · 1.7 s · ○ 95 % sure declared\nfinal & <b>bold</b>",
+        "quick_response · tiny · done · 0.61 s · 212 tok/s · ○ 60 % low declared\nfirst",
+        (
+            "synthesis · big · done · 1.7 s · ○ 95 % sure declared\nfinal & <b>bold</b>\n"
+            "(↺ compared with quick_response: adds 1 sentence, leaves out 1)"
+        ),
     ]
 
 
 def test_the_last_stage_stands_open_and_the_earlier_ones_are_folded() -> None:
     tags = Tags(bundle(ANSWER)["text/html"]).tags
     bars = [attrs["style"] for _, attrs in tags if "border-left" in (attrs.get("style") or "")]
-    assert [tag for tag, _ in tags].count("details") == 1
+    folds = [attrs for tag, attrs in tags if tag == "details"]
+    assert ["open" in attrs for attrs in folds] == [False, True, False]  # the last one compares
     assert [(bar or "").partition(";")[0] for bar in bars] == [
         "border-left:3px solid #808080",
         "border-left:3px solid #0891b2",
@@ -68,7 +72,7 @@ def test_the_last_stage_stands_open_and_the_earlier_ones_are_folded() -> None:
             StageAnswer("a", "m", 0.5, "stopped", "half", notes=("■ stopped: 1 word kept",)),
             "■ stop",
         ),
-        (StageAnswer("a", "m", 0.5, "skipped"), "not run"),
+        (StageAnswer("a", "m", 0.5, "skipped"), "skipped"),
     ],
 )
 def test_how_a_stage_ended_is_said_in_every_form(stage: StageAnswer, said: str) -> None:
@@ -86,6 +90,48 @@ def test_the_answers_text_is_the_last_finished_stage_else_the_last_that_was_begu
     assert Answer("", "", ()).text == ""
     assert str(ANSWER) == ANSWER["synthesis"].text
 
+
+OURS = {"section", "div", "span", "b", "details", "summary", "button", "ul", "li", "ins", "del"}
+MARKDOWNS = {
+    "p",
+    "a",
+    "strong",
+    "em",
+    "s",
+    "code",
+    "pre",
+    "i",
+    "ol",
+    "blockquote",
+    "hr",
+    "br",
+    "table",
+    "thead",
+    "tbody",
+    "tr",
+    "th",
+    "td",
+}
+ATTRIBUTES = {
+    "style",
+    "class",
+    "title",
+    "hidden",
+    "open",
+    "dir",
+    "href",
+    "rel",
+    "target",
+    "start",
+    "type",
+    "role",
+} | {
+    "aria-label",
+    "aria-level",
+    "data-act",
+    "data-fence",
+    "data-stage",
+}
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -118,8 +164,13 @@ def _check(text: str) -> None:
     stage = StageAnswer("x", text, 0.5, "failed", f"a {text} b", error=text, notes=(text,))
     forms = bundle(Answer("q", text, (stage, stage), "failed", 0.1, 1.0))
     page = Tags(forms["text/html"])
-    assert {tag for tag, _ in page.tags} <= {"div", "span", "b", "details", "summary"}
-    assert all(set(attrs) <= {"style"} for _, attrs in page.tags)
+    tags = [tag for tag, _ in page.tags]
+    assert tags.count("section") == 2  # a frame for each stage, and none of the text's making
+    assert set(tags) <= OURS | MARKDOWNS
+    assert {name for _, attrs in page.tags for name in attrs} <= ATTRIBUTES
+    for tag, attrs in page.tags:
+        assert "hidden" in attrs or tag != "button"
+        assert (attrs.get("href") or "https:").startswith(("http:", "https:", "mailto:"))
     for form in forms.values():
         assert not any(ord(char) < 32 and char not in "\n\t" for char in form)
         assert not any(0x7F <= ord(char) < 0xA0 for char in form)
