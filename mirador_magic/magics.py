@@ -185,7 +185,7 @@ class MiradorMagics(Magics):
             coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
             return TerminalView(answer, sys.stdout, coloured=coloured, buffered=buffered)
         if _is_nbval() or isinstance(self.shell.display_pub, CapturingDisplayPublisher):
-            return Final(answer)
+            return Final(answer, self.session.deeper)
         from mirador_magic.views.panel import Panel  # imports ipywidgets: not before a run needs it
 
         further = self._further(handle, request, read.name if "--bg" not in read.options else None)

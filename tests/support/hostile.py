@@ -72,7 +72,7 @@ _FRAMES = f"""\
 <applet code=x> <base href="{WEB}/" target=_top> <meta http-equiv=refresh content="0;url={WEB}/m">
 """
 _FORMS = f"""\
-<form action="{WEB}/form"><input name=q value=secret><button>Send</button></form>
+<form action="{WEB}/form" method=post><input name=q value=secret><button>Send</button></form>
 <button formaction="javascript:{RUN}" form=f>Go</button> <input type=submit formaction="{WEB}/s">
 <select><option>a</option></select> <textarea>b</textarea> <label for=x>c</label>
 <form id=jupyterapp><input name=commands></form> <a id=pwned>d</a> <img name=pwned> <i id=top>e</i>
@@ -213,7 +213,7 @@ _CONTROLS = "".join(
 )
 _ENTITIES = f"""\
 &lt;script&gt;{RUN}&lt;/script&gt; &#60;img src=x onerror={RUN}&#62; &#x3c;svg onload={RUN}&#x3e;
-&amp;lt;script&amp;gt; &lt;&sol;div&gt; &#0; &#27;[31m &#x9b;31m &#7; &#13; &#x202e; &#8238; &#8203;
+&amp;lt;script&amp;gt; &lt;&sol;div&gt; &#0; &#27;[31m &#x9b;31m &#7; &#x202e; &#8238; &#8203;
 &#xD83D; &#xDFFF; &#1114112; &#x99999999; &nbsp;&zwj; &bogus; &LT;b&GT; [x](&#106;avascript&colon;{RUN})
 """
 _COMMENTS = f"""\

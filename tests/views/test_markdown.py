@@ -95,10 +95,14 @@ def bare(html: str) -> str:
         ),
         ("- a\n\n- b", "<ul><li><p>a</p></li><li><p>b</p></li></ul>"),
         ("> a\n> > b", "<blockquote><p>a</p><blockquote><p>b</p></blockquote></blockquote>"),
+        ("a\n    $$b", "<p>a\n$$b</p>"),
         ("a\n\n---\n\nb", "<p>a</p><hr><p>b</p>"),
         (
-            "| a |\n|---|\n",
-            "<div><table><thead><tr><th>a</th></tr></thead></table></div>",
+            "|a|\n|-|\n|1|",
+            (
+                "<div><table><thead><tr><th>a</th></tr></thead>"
+                "<tbody><tr><td>1</td></tr></tbody></table></div>"
+            ),
         ),
         ("<b onclick=x>&amp;</b>", "<p>&lt;b onclick=x&gt;&amp;&lt;/b&gt;</p>"),
         ("<div>\n*a*", "<p>&lt;div&gt;\n<em>a</em></p>"),
