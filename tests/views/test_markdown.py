@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from markdown_it.token import Token
 
 from mirador_magic.views import markdown
-from mirador_magic.views.markdown import MATH, MOST, PIECE, STYLE, LiveMarkdown, render, visible
+from mirador_magic.views.markdown import MATH, STYLE, LiveMarkdown, render, visible
+from mirador_magic.views.markdown import parse as parsing
+from mirador_magic.views.markdown.colours import LANGUAGES
+from mirador_magic.views.markdown.cut import MOST, PIECE
 
 BLOCKS = {"p", "div", "ul", "ol", "li", "blockquote", "table", "tr", "td", "th", "pre", "hr", "br"}
 ALLOWED = {
@@ -172,7 +175,7 @@ def test_code_of_no_known_language_is_plain(info: str) -> None:
     assert "<code>def f(): 1\n</code>" in render(f"```{info}\ndef f(): 1\n```")
 
 
-@pytest.mark.parametrize("language", markdown._LANGUAGES.split())
+@pytest.mark.parametrize("language", LANGUAGES.split())
 def test_colours_leave_the_code_as_it_is(language: str) -> None:
     code = "\n\n a\t= 'b'; <c>\u2028# “d”\n@e { 1.5 }\n\n$ f\n\n\n"
     page = Page(render(f"```{language}\n{code}```"))
@@ -695,14 +698,14 @@ def test_a_fence_within_the_cap_is_one_piece_when_rendered_whole() -> None:
 def test_long_texts_are_cut_and_lose_nothing(
     text: str, words: str, live: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parse, longest = markdown._parsed, 0
+    parse, longest = parsing.parsed, 0
 
     def parsed(source: str, live: bool) -> list[Token]:
         nonlocal longest
         longest = max(longest, len(source))
         return parse(source, live)
 
-    monkeypatch.setattr(markdown, "_parsed", parsed)
+    monkeypatch.setattr(markdown, "parsed", parsed)
     answer, html = LiveMarkdown(), ""
     for begin in range(0, len(text), 7000 if live else len(text)):
         answer.feed(text[begin : begin + 7000] if live else text)
@@ -716,7 +719,7 @@ def test_long_texts_are_cut_and_lose_nothing(
     "unit", ["a ", "a **b** c.\n", "- a\n", "a\n\n", "> a\n", "```\na\n", "|a|\n"]
 )
 def test_the_work_is_linear_in_the_text(unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    parse, work = markdown._parsed, 0
+    parse, work = parsing.parsed, 0
 
     def parsed(source: str, live: bool) -> list[Token]:
         nonlocal work
@@ -732,7 +735,7 @@ def test_the_work_is_linear_in_the_text(unit: str, monkeypatch: pytest.MonkeyPat
         live.draw(ended=True)
         return work
 
-    monkeypatch.setattr(markdown, "_parsed", parsed)
+    monkeypatch.setattr(markdown, "parsed", parsed)
     assert of(24_000) < 2.5 * of(12_000)
     assert work < 12_000 * (MOST / 2000)
 
