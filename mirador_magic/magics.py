@@ -41,9 +41,6 @@ from mirador_magic.provision import substitute
 from mirador_magic.session import Handle, Request, Session
 from mirador_magic.views import words
 from mirador_magic.views.answer import Answer
-from mirador_magic.views.final import Final
-from mirador_magic.views.static import bundle
-from mirador_magic.views.terminal import TerminalView
 from mirador_magic.warmup import Warmth
 
 if TYPE_CHECKING:
@@ -183,8 +180,12 @@ class MiradorMagics(Magics):
         buffered = "--traditional" in read.options or "--v2" in read.options
         if kernel_of(self.shell) is None:
             coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+            from mirador_magic.views.terminal import TerminalView
+
             return TerminalView(answer, sys.stdout, coloured=coloured, buffered=buffered)
         if _is_nbval() or isinstance(self.shell.display_pub, CapturingDisplayPublisher):
+            from mirador_magic.views.final import Final
+
             return Final(answer, self.session.deeper)
         from mirador_magic.views.panel import Panel  # imports ipywidgets: not before a run needs it
 
@@ -229,7 +230,7 @@ class MiradorMagics(Magics):
     def _show_last(self) -> None:
         if self.last is None:
             raise UsageError("there is no answer yet", "ask something: %mirador your question")
-        display(bundle(self.last), raw=True)
+        _display(self.last)
 
     async def _warm(self, read: Line) -> None:
         def tell(warmth: Warmth) -> None:
@@ -306,6 +307,12 @@ def _is_ours(transformer: object) -> bool:
     return transformer is keep_question_marks or isinstance(transformer, CellRewriter)
 
 
+def _display(answer: Answer) -> None:
+    from mirador_magic.views.static import bundle
+
+    display(bundle(answer), raw=True)
+
+
 def _is_nbval() -> bool:
     return ".ipynb::" in os.environ.get("PYTEST_CURRENT_TEST", "")
 
@@ -333,7 +340,7 @@ def load(shell: InteractiveShell) -> None:
         # The cell's own value was shown while it ran; anything else is shown as asked.
         shown = magics.was_shown(value)
         if isinstance(value, Answer) and not shown:
-            display(bundle(value), raw=True)
+            _display(value)
         elif kernel_of(shell) is None or not shown:
             print(repr(value))  # a terminal has written "Out[n]:" already
 
@@ -344,6 +351,8 @@ def load(shell: InteractiveShell) -> None:
     if can_rewrite(shell):
         shell.input_transformers_post.append(CellRewriter(shell))
         magics.warming = _prepare(magics)
+    else:  # a terminal, where nothing can be brought in the background
+        importlib.import_module("mirador_magic.views.terminal")
 
 
 def unload(shell: InteractiveShell) -> None:

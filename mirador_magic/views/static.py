@@ -87,9 +87,9 @@ def button(act: str, label: str, title: str, stage: str = "") -> str:
 def plain(answer: Answer) -> str:
     """The whole answer as plain text."""
     blocks = [words.header(answer)]
-    for stage, earlier in _with_earlier(answer):
+    for stage in answer.stages:
         lines = [_plain_head(stage), _shown_text(stage)]
-        lines += [f"({note})" for note in _told(stage, earlier)]
+        lines += [f"({note})" for note in told(stage, answer)]
         blocks.append("\n".join(line for line in lines if line))
     return "\n\n".join(blocks)
 
@@ -122,9 +122,9 @@ def _compared(stage: StageAnswer, earlier: StageAnswer | None) -> Comparison | N
     return compare(earlier.text, stage.text)
 
 
-def _told(stage: StageAnswer, earlier: StageAnswer | None) -> list[str]:
+def told(stage: StageAnswer, answer: Answer) -> list[str]:
     """The lines at a stage's foot, as text."""
-    lines = words.notes(stage)
+    lines, earlier = words.notes(stage), earlier_than(stage.name, answer)
     if earlier and (comparison := _compared(stage, earlier)):
         lines.append(f"↺ {comparison.line(earlier.name)}")
     return lines
@@ -208,13 +208,13 @@ def _shown_text(stage: StageAnswer) -> str:
 
 def _markdown(answer: Answer) -> str:
     blocks = [_escaped(words.header(answer))]
-    for stage, earlier in _with_earlier(answer):
+    for stage in answer.stages:
         blocks.append(
             f"**{_escaped(stage.name)}**{_escaped(_plain_head(stage)[len(stage.name) :])}"
         )
         if stage.text:
             blocks.append(_fenced(_shown_text(stage)))
-        blocks += [f"({_escaped(note)})" for note in _told(stage, earlier)]
+        blocks += [f"({_escaped(note)})" for note in told(stage, answer)]
     return "\n\n".join(blocks)
 
 

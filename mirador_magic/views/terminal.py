@@ -17,7 +17,6 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -34,7 +33,8 @@ from mirador_magic.events import (
 )
 from mirador_magic.views import words
 from mirador_magic.views.answer import Answer, StageAnswer
-from mirador_magic.views.static import plain
+from mirador_magic.views.markdown.text import visible
+from mirador_magic.views.static import plain, told
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
@@ -49,7 +49,6 @@ FRAME = 0.05  # seconds between two paints
 # By name: the terminal's own, which its theme makes legible.
 _COLOURS = {GRAY: "bright_black", CYAN: "cyan", RED: "red", None: ""}
 
-_BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 # Colours are for bars and dots alone: rich's own ones of Markdown are not legible on every theme.
 _STYLES = {
@@ -116,7 +115,7 @@ class _Lines:
                 self._write(f"{words.header(self._answer())}\n")
 
     def _foot(self, stage: StageAnswer) -> None:
-        lines = [f"({line})" for line in words.notes(stage)]
+        lines = [f"({line})" for line in told(stage, self._answer())]
         lines.append(" · ".join(filter(None, (words.stage_line(stage), words.trust(stage)))))
         self._write(("\n" if stage.text else "") + "\n".join(lines) + "\n\n")
 
@@ -232,7 +231,7 @@ class _Page:
             self._console.print(_text(text))
 
     def _foot(self, stage: StageAnswer) -> None:
-        for note in words.notes(stage):
+        for note in told(stage, self._answer()):
             self._console.print(_text(f"({note})", "dim"))
         self._console.print()
 
@@ -258,7 +257,7 @@ def _is_terminal(out: TextIO) -> bool:
 
 def _safe(text: str) -> str:
     """Text that neither steers a terminal nor turns its lines round: such marks show as [U+202E]."""
-    return _BIDI.sub(lambda mark: f"[U+{ord(mark[0]):04X}]", words.clean(text))
+    return visible(words.clean(text))
 
 
 def _console(out: TextIO, *, coloured: bool) -> Console:
