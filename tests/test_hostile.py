@@ -152,7 +152,7 @@ UNSEEN = {"attributes": {"title", "onmouseover"}, "remote images": {"inner", "ti
 def test_no_word_of_the_text_is_lost(name: str) -> None:
     page = Page(markdown.render(HOSTILE[name]))
     fences = re.compile(r"(?m)^(?:```|~~~)\S+.*$")  # a language is not shown
-    written = html.unescape(markdown.visible(words.clean(fences.sub("", HOSTILE[name]))))
+    written = html.unescape(words.clean(fences.sub("", HOSTILE[name])))
     seen = said(" ".join([page.text, *map(unquote, page.hrefs)]))
     assert said(written) - seen <= UNSEEN.get(name, set())
 
@@ -161,8 +161,6 @@ def said(text: str) -> set[str]:
     return set(re.findall(r"[a-zA-Z]{4,}", text))
 
 
-# A bug of the product, not of the corpus: an entity is decoded after the text was cleaned.
-@pytest.mark.xfail(reason="markdown._text lets &#13; and &#12; through as control characters")
 @pytest.mark.parametrize("text", ["a&#13;b", "a&#12;b", "a&#x0D;b", "# a&#12;b"])
 def test_an_entity_leaves_no_control_character(text: str) -> None:
     assert not CONTROL.search(markdown.render(text))
@@ -195,8 +193,6 @@ def test_the_twin_holds_as_many_frames_as_stages_and_nothing_foreign(name: str) 
         assert marker(name) in squeezed(form)
 
 
-# A bug of the product: only the text itself and the thinking go through markdown.visible.
-@pytest.mark.xfail(reason="marks of direction reach the twin by names, notes and the comparison")
 @pytest.mark.parametrize(
     "stage",
     [
@@ -211,8 +207,6 @@ def test_a_name_or_a_note_turns_no_direction(stage: StageAnswer) -> None:
         assert not DIRECTION.search(form)
 
 
-# The same bug, and here it is the model's own text that turns the page.
-@pytest.mark.xfail(reason="compare.comparison_html shows sentences without markdown.visible")
 @pytest.mark.parametrize(
     ("before", "after"), [("A draft.", "Turned \u202eevil."), ("\u202ea b c.", "d")]
 )
@@ -244,10 +238,6 @@ def test_nbconvert_shows_it_without_a_sanitiser(kind: str, frames: int) -> None:
         assert marker(name) in page.text
 
 
-# A bug of the product: a renderer that links bare addresses takes the backslash before "<" with them.
-@pytest.mark.xfail(
-    reason="static._escaped: in 'http://a\\<img' the backslash becomes the address's"
-)
 def test_an_address_in_an_error_frees_no_tag_in_markdown() -> None:
     stage = StageAnswer("a", "m", 0.5, "failed", error="lost: http://a<img src=x onerror=alert(1)>")
     form = static.bundle(Answer("q", "engine", (stage,), "failed"))["text/markdown"]

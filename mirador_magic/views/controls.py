@@ -82,13 +82,13 @@ export default {
     };
     const click = event => {
       const button = event.target.closest?.('.mirador-act');
-      if (!button) return;
+      const run = button && [...shown].find(each => button.closest(`.mirador-run-${each}`));
+      if (!run) return;  // another kernel's
       event.preventDefault();
-      const run = [...shown].find(each => button.closest(`.mirador-run-${each}`));
       const {act, stage} = button.dataset;
       if (act === 'copy-code') write(codeOf(button)).then(() => copied(button));
       else if (act === 'copy') copyAnswer(button, run);
-      else if (run) model.send({act, run, stage});
+      else model.send({act, run, stage});
     };
     const heard = message => {
       if (message.shown) restyle(shown.add(message.shown));
@@ -106,16 +106,19 @@ export default {
       due = performance.now() + LOOK;
       if (late > LATE && document.querySelector('.mirador')) model.send({act: 'late', late});
     }, LOOK);
-    restyle();
-    model.on('msg:custom', heard);
-    document.addEventListener('click', click);
-    return () => {
+    const leave = () => {
       clearInterval(watch);
       model.off('msg:custom', heard);
+      model.off('comm_live_update', leave);
       document.removeEventListener('click', click);
       style.remove();
       spoken.remove();
     };
+    restyle();
+    model.on('msg:custom', heard);
+    model.on('comm_live_update', leave);  // the kernel is gone
+    document.addEventListener('click', click);
+    return leave;
   },
 };
 """

@@ -61,7 +61,7 @@ def foot_html(stage: StageAnswer, earlier: StageAnswer | None = None) -> str:
 
 def thinking_html(text: str) -> str:
     """A model's thinking, or a piece of it."""
-    shown = html.escape(markdown.visible(words.clean(text)))
+    shown = html.escape(words.clean(text))
     return f'<div dir="auto" style="{QUIET};{_PLAIN_TEXT}">{shown}</div>'
 
 
@@ -135,7 +135,6 @@ def _html(answer: Answer, run: str, deeper: str | None) -> str:
     stages = [
         _folding(stage, earlier, stage is open_one, bool(run))
         for stage, earlier in _with_earlier(answer)
-        if stage.text or stage.status != "skipped"
     ]
     buttons = _buttons(deeper) if run else ""
     named = f" mirador-run-{run}" if run else ""
@@ -203,7 +202,7 @@ def _plain_head(stage: StageAnswer) -> str:
 
 
 def _shown_text(stage: StageAnswer) -> str:
-    return markdown.visible(words.clean(stage.text)).strip()
+    return words.clean(stage.text).strip()
 
 
 def _markdown(answer: Answer) -> str:
@@ -219,7 +218,8 @@ def _markdown(answer: Answer) -> str:
 
 
 def _escaped(text: str) -> str:
-    return re.sub(r"([\\`*_\[\]<>&!|~#])", r"\\\1", text)
+    # a backslash before "<" is no help where bare addresses become links: they take it with them
+    return re.sub(r"([\\`*_\[\]!|~#])", r"\\\1", html.escape(text, quote=False))
 
 
 def _fenced(text: str) -> str:

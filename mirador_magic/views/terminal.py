@@ -33,7 +33,6 @@ from mirador_magic.events import (
 )
 from mirador_magic.views import words
 from mirador_magic.views.answer import Answer, StageAnswer
-from mirador_magic.views.markdown.text import visible
 from mirador_magic.views.static import plain, told
 
 if TYPE_CHECKING:
@@ -257,7 +256,7 @@ def _is_terminal(out: TextIO) -> bool:
 
 def _safe(text: str) -> str:
     """Text that neither steers a terminal nor turns its lines round: such marks show as [U+202E]."""
-    return visible(words.clean(text))
+    return words.clean(text)
 
 
 def _console(out: TextIO, *, coloured: bool) -> Console:

@@ -13,6 +13,8 @@ from mirador_magic.warmup import Warmth
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x84\x86-\x9f]")
 
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
+_HIDDEN = re.compile("[\u00ad\u200b\u2060\ufeff\U000e0000-\U000e007f]")
+_TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 _STATES = {"waiting": "waiting", "asked": "asked", "thinking": "thinking", "writing": "writing"}
 _ENDS = {"done": "done", "failed": "failed", "stopped": "stopped", "skipped": "skipped"}
@@ -29,10 +31,15 @@ _HOW = {
 def clean(text: str) -> str:
     """A model's text without the control characters that could steer a terminal or a page.
 
-    Halves of surrogate pairs, which no page can be made of, become the replacement character.
+    Halves of surrogate pairs, which no page can be made of, become the replacement character;
+    characters that hide are left out, and those that turn the direction of the text are told.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\x85", "\n")
-    return _SURROGATES.sub("\ufffd", _CONTROLS.sub("", text))
+    text = _CONTROLS.sub("", text)
+    if text.isascii():
+        return text
+    text = _SURROGATES.sub("\ufffd", _HIDDEN.sub("", text))
+    return _TURNING.sub(lambda mark: f"[U+{ord(mark[0]):04X}]", text)
 
 
 def one_line(text: str) -> str:

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it.token import Token
 
-from mirador_magic.views import markdown
-from mirador_magic.views.markdown import MATH, STYLE, LiveMarkdown, render, visible
+from mirador_magic.views import markdown, words
+from mirador_magic.views.markdown import MATH, STYLE, LiveMarkdown, render
 from mirador_magic.views.markdown import parse as parsing
 from mirador_magic.views.markdown.colours import LANGUAGES
 from mirador_magic.views.markdown.cut import MOST, PIECE
@@ -186,7 +186,7 @@ def test_colours_are_those_of_the_theme() -> None:
     assert STYLE.splitlines()[0] == (
         ".mirador-text code .k{color:var(--jp-mirror-editor-keyword-color)}"
     )
-    assert re.findall(r"\.(\w){", STYLE) == list("kcsmn")
+    assert re.findall(r"\.(\w) ?{", STYLE) == list("ksmnc")
 
 
 def test_lexers_are_not_loaded_before_the_first_code() -> None:
@@ -214,7 +214,7 @@ def test_lexers_are_not_loaded_before_the_first_code() -> None:
         ("![a](https://b.c/d.png)", "https://b.c/d.png", "image: a"),
         ("[![a](https://b.c/d.png)](https://b.c)", "https://b.c", "image: a"),
         ('[a](https://b.c/"onclick="d)', "https://b.c/%22onclick=%22d", "a"),
-        ("[a](https://b.c/\u202ed)", "https://b.c/%E2%80%AEd", "a"),
+        ("[a](https://b.c/\u202ed)", "https://b.c/%5BU+202E%5Dd", "a"),
         ("[a](https://b\u0430nk.c)", "https://xn--bnk-6cd.c", "a"),
     ],
 )
@@ -243,7 +243,6 @@ def test_a_link_leads_to_the_web_or_to_mail(text: str, address: str, words: str)
         "/a",
         "a.html",
         "#a",
-        "h\u00adttps://a.b",
         "http&#58;//a.b",
         " \u00a0https://a.b",
         "",
@@ -338,9 +337,9 @@ def test_other_tex_is_a_formula(tex: str) -> None:
 
 
 def test_hidden_characters_are_shown_or_dropped() -> None:
-    assert visible("a\u202eb\u2066c\u2069\u202a") == "a[U+202E]b[U+2066]c[U+2069][U+202A]"
-    assert visible("a\u200b\u2060\ufeff\u00ad\U000e0041b") == "ab"
-    assert visible("a\u200c\u200d\u200e\u200fä") == "a\u200c\u200d\u200e\u200fä"
+    assert words.clean("a\u202eb\u2066c\u2069\u202a") == "a[U+202E]b[U+2066]c[U+2069][U+202A]"
+    assert words.clean("a\u200b\u2060\ufeff\u00ad\U000e0041b") == "ab"
+    assert words.clean("a\u200c\u200d\u200e\u200fä") == "a\u200c\u200d\u200e\u200fä"
 
 
 @pytest.mark.parametrize(

@@ -37,9 +37,8 @@ from mirador_magic.views.markdown.cut import (
 from mirador_magic.views.markdown.draw import MATH, html_of
 from mirador_magic.views.markdown.mend import settled
 from mirador_magic.views.markdown.parse import parsed
-from mirador_magic.views.markdown.text import visible
 
-__all__ = ["MATH", "STYLE", "LiveMarkdown", "render", "visible"]
+__all__ = ["MATH", "STYLE", "LiveMarkdown", "render"]
 
 
 class LiveMarkdown:

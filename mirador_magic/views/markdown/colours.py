@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import functools
+import html
 import itertools
 import re
 import zlib
 from typing import Any
 
+from mirador_magic.views import words
 from mirador_magic.views.markdown.cut import PIECE, window
-from mirador_magic.views.markdown.text import escaped
 
 _KINDS = (("k", "b", "keyword"), ("c", "i", "comment"), ("s", "span", "string")) + (
     ("m", "span", "number"),
     ("n", "span", "def"),
 )
-STYLE = "\n".join(
-    f".mirador-text code .{name}{{color:var(--jp-mirror-editor-{colour}-color)}}"
-    for name, _, colour in _KINDS
+STYLE = (
+    "\n".join(
+        f".mirador-text code .{name}{{color:var(--jp-mirror-editor-{colour}-color)}}"
+        for name, _, colour in _KINDS
+        if name != "c"  # the theme's is too faint on the ground of code
+    )
+    + "\n.mirador-text code .c {opacity:.75}"
 )
 # no more than these: each lexer is a set of regular expressions that a text may make slow
 LANGUAGES = """
@@ -27,6 +32,11 @@ latex lua make makefile nginx objective-c ocaml perl php powershell protobuf ps1
 pycon python python3 r rb ruby rs rust scheme scss sh shell sql swift terraform tex toml ts
 tsx typescript xml yaml yml zig zsh
 """
+
+
+def escaped(text: str) -> str:
+    """A text as HTML. An entity of Markdown's may have brought back what was cleaned."""
+    return html.escape(words.clean(text), quote=False)
 
 
 def coloured(code: str, info: str) -> str:

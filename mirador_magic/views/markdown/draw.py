@@ -9,8 +9,7 @@ from collections.abc import Callable
 from markdown_it.token import Token
 
 from mirador_magic.views import words
-from mirador_magic.views.markdown.colours import coloured
-from mirador_magic.views.markdown.text import escaped, visible
+from mirador_magic.views.markdown.colours import coloured, escaped
 
 MATH = "mirador-math"  # class of an element that holds TeX
 
@@ -73,7 +72,7 @@ def _image(token: Token, inside: bool) -> str:
 
 
 def _link_open(token: Token) -> str:
-    address = html.escape(visible(words.clean(str(token.attrs.get("href") or token.attrs["src"]))))
+    address = html.escape(words.clean(str(token.attrs.get("href") or token.attrs["src"])))
     how = 'rel="noopener noreferrer nofollow" target="_blank"'
     return f'<a href="{address}" {how} title="{address}">'
 
