@@ -9,6 +9,7 @@ tells when the page cannot follow. A front end without it shows plain answers wi
 from __future__ import annotations
 
 import asyncio
+import atexit
 import functools
 import json
 import logging
@@ -70,7 +71,7 @@ export default {
     document.body.append(spoken);
     const restyle = () => {
       const of = [...shown].map(run => `.mirador-run-${run} .mirador-act`).join(',');
-      style.textContent = STYLE + (of ? `${of}{display:inline-block}` : '');
+      style.textContent = STYLE + (of ? `${of}{display:inline-block !important}` : '');
     };
     const copyAnswer = (button, run) => {
       model.send({act: 'copy', run});
@@ -142,6 +143,9 @@ class Controls(anywidget.AnyWidget):
         self._deeds: OrderedDict[str, Deeds] = OrderedDict()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.on_msg(self._hear)
+        atexit.register(
+            self.close
+        )  # a page hears of a restart, but not of a kernel that is shut down
 
     def show(self, run: str, deeds: Deeds) -> None:
         """The answer of this name is on the page now."""

@@ -76,11 +76,11 @@ def bar(stage: StageAnswer) -> str:
 
 
 def button(act: str, label: str, title: str, stage: str = "") -> str:
-    """A button that the controls show and hear."""
+    """A button that the controls show and hear. JupyterLab's sanitiser drops `hidden`."""
     act, label, title, stage = map(html.escape, (act, label, title, stage))
     return (
         f'<button type="button" class="mirador-act" data-act="{act}" data-stage="{stage}" '
-        f'title="{title}" hidden>{label}</button>'
+        f'title="{title}" style="display:none">{label}</button>'
     )
 
 

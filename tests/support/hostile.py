@@ -248,7 +248,7 @@ _TEX = (
     r"x \) <b> y",
 )
 _LARGE = {
-    "line of a million characters": "<b>&amp;" * 125_000 + " ",
+    "line of a million characters": ("<b>&amp;" + "a" * 992) * 1000 + " ",
     "ten thousand quotes": ">" * 10_000 + " ",
     "five thousand lists": "- " * 5000,
     "five thousand numbers": "1. " * 5000,

@@ -110,8 +110,8 @@ def _code(token: Token) -> str:
 
 
 _COPY = (
-    '<button type="button" class="mirador-act" data-act="copy-code" hidden title="Copy this code">'
-    "Copy</button>"
+    '<button type="button" class="mirador-act" data-act="copy-code" title="Copy this code" '
+    'style="display:none">Copy</button>'
 )
 
 _FIXED = {
