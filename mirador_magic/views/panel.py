@@ -159,6 +159,9 @@ class Panel:
         self._told_at = self._loop.time()
         self._display.update(self._box)
         self._offer()
+        for stage in answer.stages:
+            if self._is_new and stage.status == "done":  # before anybody could hear it
+                self._speak(stage)
         self._due(FRAME)
 
     def _due(self, seconds: float) -> None:
@@ -224,8 +227,10 @@ class Panel:
         if any(words.is_live(stage) or stage.status == "waiting" for stage in answer.stages):
             self._paint(answer)  # else the twin comes at once
         if isinstance(event, StageFinished | StageFailed | StageStopped):
-            stage = answer[event.stage]
-            controls().speak(f"{stage.name}: {words.stage_line(stage)}, {words.trust(stage)}")
+            self._speak(answer[event.stage])
+
+    def _speak(self, stage: StageAnswer) -> None:
+        controls().speak(f"{stage.name}: {words.stage_line(stage)}, {words.trust(stage)}")
 
     def _replace(self, answer: Answer) -> None:
         """Put the static twin in the panel's place and leave no widget behind."""
