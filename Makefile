@@ -16,6 +16,7 @@ lab: venv  ## open the notebooks in JupyterLab
 bench: venv  ## what a user waits for, beside its baselines
 	$(BIN)/python -m benchmarks.kernel
 	$(BIN)/python -m benchmarks.phrasebook
+	$(BIN)/python -m benchmarks.view
 	$(BIN)/python -m benchmarks.stages
 
 phrasebook:  ## train Mirador's own model anew: about an hour on two cores, 4 GB of torch
@@ -27,8 +28,8 @@ phrasebook:  ## train Mirador's own model anew: about an hour on two cores, 4 GB
 	build/train/bin/python -m training.phrasebook.evaluate held_out
 
 screenshots: venv  ## the README's pictures, from a real run in JupyterLab
-	MIRADOR_REQUIRE_REAL=1 MIRADOR_SCREENSHOTS=build/pictures $(BIN)/python -m pytest tests/test_browser.py tests/test_browser_alone.py
-	cd build/pictures && cp live-light.png reopened-dark.png known-light.png unknown-light.png ../../notebooks/pictures
+	MIRADOR_REQUIRE_REAL=1 MIRADOR_SCREENSHOTS=build/pictures $(BIN)/python -m pytest tests/test_browser.py tests/test_browser_alone.py tests/test_browser_view.py
+	cd build/pictures && cp live-light.png reopened-dark.png known-light.png unknown-light.png view-live-light.png view-done-dark.png ../../notebooks/pictures
 
 lint: venv
 	$(BIN)/ruff check

@@ -19,7 +19,6 @@ from mirador_magic.views.panel import FRAME, SLOWEST, Further, Panel
 from mirador_magic.views.run_state import RunState
 from tests.support.virtual_time import VirtualLoop, now, run
 
-
 STAGE = ModelStage("a", "m", confidence=0.6, system_prompt="Be brief.", timeout=1e6)
 
 
