@@ -161,6 +161,8 @@ def _folding(
     stage: StageAnswer, earlier: StageAnswer | None, is_open: bool, has_buttons: bool
 ) -> str:
     again = button("run", "Run again", f"Ask {stage.name} once more", stage.name)
+    if stage.status == "skipped":
+        again = button("run", "Run", f"Ask {stage.name}", stage.name)
     head = head_html(stage, f'<span style="float:right">{again}</span>' if has_buttons else "")
     body = _body(stage, earlier)
     summary = f'<summary style="cursor:pointer">{head}</summary>'

@@ -9,9 +9,10 @@ from mirador_magic.views.static import QUIET
 # The sizes and the right edge are those of a static output, so that nothing jumps at the end.
 PANEL = f"""<style>
 .mirador {{overflow: hidden; position: relative}}
-.mirador .widget-html, .mirador .widget-html-content {{margin: 0; width: 100%; height: auto;
+.mirador .widget-html, .mirador .widget-html-content, .mirador .widget-htmlmath,
+.mirador .widget-htmlmath-content {{margin: 0; width: 100%; height: auto;
   font-size: var(--jp-content-font-size1, 14px); line-height: var(--jp-content-line-height, 1.6)}}
-.mirador .widget-html {{overflow: visible}}
+.mirador .widget-html, .mirador .widget-htmlmath {{overflow: visible}}
 .mirador > .jupyter-button {{position: absolute; z-index: 1; top: 0; right: 20px;
   width: auto !important; height: 22px; line-height: 20px; margin: 0; padding: 0 8px;
   font-size: 13px; color: inherit; background: none; border: 1px solid #80808080}}
@@ -27,8 +28,8 @@ PANEL = f"""<style>
 .mirador-fold summary, .mirador-thinking summary {{cursor: pointer}}
 .mirador-thinking summary {{{QUIET}}}
 .mirador-text {{margin: 7px 0 !important}}
-.mirador-text > .widget-html:first-child > * > :first-child {{margin-top: 0 !important}}
-.mirador-text > .widget-html:last-child > * > :last-child {{margin-bottom: 0 !important}}
+.mirador-text > :first-child > * > :first-child {{margin-top: 0 !important}}
+.mirador-text > :last-child > * > :last-child {{margin-bottom: 0 !important}}
 .mirador-fold:has(details:not([open])) ~ :not(.mirador-head),
 .mirador-thinking:has(details:not([open])) + .mirador-thoughts {{display: none}}
 .mirador-writing > .mirador-text > .widget-html:last-child > * > :last-child::after,

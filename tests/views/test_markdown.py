@@ -91,14 +91,14 @@ def bare(html: str) -> str:
             "a *b* **c** ~~d~~ `e<`",
             "<p>a <em>b</em> <strong>c</strong> <s>d</s> <code>e&lt;</code></p>",
         ),
-        ("a\nb  \nc", "<p>a\nb<br>c</p>"),
+        ("a\nb  \nc", "<p>a<br>b<br>c</p>"),
         (
             "- a\n- b\n  - c",
             "<ul><li><p>a</p></li><li><p>b</p><ul><li><p>c</p></li></ul></li></ul>",
         ),
         ("- a\n\n- b", "<ul><li><p>a</p></li><li><p>b</p></li></ul>"),
         ("> a\n> > b", "<blockquote><p>a</p><blockquote><p>b</p></blockquote></blockquote>"),
-        ("a\n    $$b", "<p>a\n$$b</p>"),
+        ("a\n    $$b", "<p>a<br>$$b</p>"),
         ("a\n\n---\n\nb", "<p>a</p><hr><p>b</p>"),
         (
             "|a|\n|-|\n|1|",
@@ -108,9 +108,9 @@ def bare(html: str) -> str:
             ),
         ),
         ("<b onclick=x>&amp;</b>", "<p>&lt;b onclick=x&gt;&amp;&lt;/b&gt;</p>"),
-        ("<div>\n*a*", "<p>&lt;div&gt;\n<em>a</em></p>"),
+        ("<div>\n*a*", "<p>&lt;div&gt;<br><em>a</em></p>"),
         ("[a]: http://b.c\n\n[a]", "<p>[a]: http://b.c</p><p>[a]</p>"),
-        ("a\x1b[31m\x00b\r\nc", "<p>a[31mb\nc</p>"),
+        ("a\x1b[31m\x00b\r\nc", "<p>a[31mb<br>c</p>"),
     ],
 )
 def test_markdown_becomes_html(text: str, html: str) -> None:

@@ -120,7 +120,7 @@ _FIXED = {
     'border-left:3px solid #80808055">',
     "bullet_list_open": f'<ul{_AUTO} style="margin:0">',
     "table_close": "</table></div>",
-    "softbreak": "\n",
+    "softbreak": "<br>",  # models mean the ends of their lines
     "math_wait": "",
 }
 _DRAWN: dict[str, Callable[[Token], str]] = {
