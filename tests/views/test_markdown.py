@@ -735,8 +735,8 @@ def test_the_work_is_linear_in_the_text(unit: str, monkeypatch: pytest.MonkeyPat
         return work
 
     monkeypatch.setattr(markdown, "parsed", parsed)
-    assert of(24_000) < 2.5 * of(12_000)
-    assert work < 12_000 * (MOST / 2000)
+    assert of(16_000) < 2.5 * of(8_000)
+    assert work < 8_000 * (MOST / 2000)
 
 
 # Whatever a model writes
