@@ -109,6 +109,15 @@ def test_run_again_asks_one_stage_with_the_drafts_before_it(clicked_kernel: Clic
     assert clicked_kernel.kernel.run("engine.scripts[deep] = Script('a deep look')").status == "ok"
 
 
+def test_a_second_click_starts_no_second_run(clicked_kernel: Clicked) -> None:
+    run = clicked_kernel.ask("%%mirador\nwhy twice?")
+    asked = clicked_kernel.kernel.value("len(engine.requests)")
+    for _ in range(3):
+        clicked_kernel.click(act="run", run=run, stage="deep_analysis")
+    clicked_kernel.until_ended()
+    assert clicked_kernel.kernel.value("len(engine.requests)") == str(int(asked) + 1)
+
+
 def test_a_second_run_that_fails_leaves_the_first_ones_text(clicked_kernel: Clicked) -> None:
     run = clicked_kernel.ask("%%mirador\nwhy fail?")
     kept = "scripts, engine.scripts = engine.scripts, {}"

@@ -20,6 +20,7 @@ from typing import Any
 
 import anywidget
 
+from mirador_magic.errors import MiradorError
 from mirador_magic.views.markdown import STYLE as CODE
 from mirador_magic.views.style import BUTTONS
 
@@ -174,7 +175,10 @@ class Controls(anywidget.AnyWidget):
             case "copy" if deeds:
                 self.send({"copy": message["run"], "text": deeds.copy()})
             case "run" if deeds:
-                deeds.run(str(message["stage"]))
+                try:
+                    deeds.run(str(message["stage"]))
+                except MiradorError as error:
+                    self.speak(str(error))
             case _:
                 log.info("nothing to do for %r", message)
 

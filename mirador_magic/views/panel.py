@@ -102,6 +102,8 @@ class Panel:
             self._replace(answer)
             return
         self._loop = asyncio.get_running_loop()
+        if self._displayed:
+            self._offer()  # from now on a click means this run, which goes on
         if self._outlives or self._displayed:
             self._open()
         else:
