@@ -9,10 +9,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mirador_magic.api import (
+    add_stage,
+    ask,
+    asked,
+    configure,
+    in_force,
+    prewarm,
+    provision_models,
+    provision_plan,
+    reset,
+    use_engine,
+)
 from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.errors import MiradorError
+from mirador_magic.handle import Handle
 from mirador_magic.orchestrator import StreamingOrchestrator, Token
-from mirador_magic.session import Handle, add_stage, prewarm, use_engine
+from mirador_magic.router import Route, route
 from mirador_magic.stages import DEFAULT_STAGES, ModelOptions, ModelStage
 from mirador_magic.views.answer import Answer, StageAnswer
 from mirador_magic.warmup import Warmth
@@ -29,6 +42,7 @@ __all__ = [
     "MiradorError",
     "ModelOptions",
     "ModelStage",
+    "Route",
     "Script",
     "ScriptedEngine",
     "StageAnswer",
@@ -36,7 +50,15 @@ __all__ = [
     "Token",
     "Warmth",
     "add_stage",
+    "ask",
+    "asked",
+    "configure",
+    "in_force",
     "prewarm",
+    "provision_models",
+    "provision_plan",
+    "reset",
+    "route",
     "use_engine",
 ]
 

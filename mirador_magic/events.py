@@ -2,11 +2,12 @@
 
 `at` is in seconds of the run's clock (time.perf_counter unless another is given). The order is
 
-    RunStarted EngineChosen? (StageStarted (StageSubstituted | StageDelayed | NextPlanned |
-                ThinkingReceived | ChunkReceived)* (StageFinished | StageFailed | StageStopped))*
+    RunStarted EngineChosen? (StageStarted (TurnsLeftOut | StageSubstituted | StageDelayed |
+                NextPlanned | ThinkingReceived | ChunkReceived)* (StageFinished | StageFailed | StageStopped))*
                 RunFinished
 
-and a RunFinished always comes, whatever ends the run.
+and a RunFinished always comes, whatever ends the run. Where the question's route is not known from
+the start, RouteChosen comes once, while the first stage is under way.
 """
 
 from __future__ import annotations
@@ -39,10 +40,26 @@ class StreamEnd:
 
 @dataclass(frozen=True)
 class RunStarted:
-    """The question and the stages it goes through are known."""
+    """The question and the stages it goes through are known, or the first of them (RouteChosen).
+
+    `turns` are the conversation that it continues, (question, answer), oldest first.
+    """
 
     at: float
     query: str
+    stages: tuple[ModelStage, ...]
+    turns: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class RouteChosen:
+    """What the question needs is known: `stages` are all of the run's, the first one among them.
+
+    `why` is for people, such as "complex (71 %): plan, budget".
+    """
+
+    at: float
+    why: str
     stages: tuple[ModelStage, ...]
 
 
@@ -92,6 +109,16 @@ class StageDelayed:
     at: float
     stage: str
     why: str
+
+
+@dataclass(frozen=True)
+class TurnsLeftOut:
+    """So many of the conversation's first turns did not fit into the stage's context of `num_ctx`."""
+
+    at: float
+    stage: str
+    turns: int
+    num_ctx: int
 
 
 @dataclass(frozen=True)
@@ -150,10 +177,12 @@ class RunFinished:
 
 Event = (
     RunStarted
+    | RouteChosen
     | EngineChosen
     | StageStarted
     | StageSubstituted
     | StageDelayed
+    | TurnsLeftOut
     | NextPlanned
     | ThinkingReceived
     | ChunkReceived

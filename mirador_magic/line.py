@@ -1,8 +1,8 @@
 """The magic's line: `[verb] [--options] [NAME <<] text`, taken apart.
 
 Options stand before the text, so that a question may hold dashes, quotes and apostrophes as it
-likes. A value with spaces stands in quotes. What cannot be read is an error that names the nearest
-right word.
+likes. A value with spaces stands in quotes; `deep_analysis.temperature=0.3` is an option too. What
+cannot be read is an error that names the nearest right word.
 """
 
 from __future__ import annotations
@@ -11,41 +11,59 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mirador_magic import settings
 from mirador_magic.errors import UsageError
-from mirador_magic.stages import ModelOptions, ModelStage, nearest
+from mirador_magic.router import Complexity
+from mirador_magic.setting_keys import OF_A_STAGE
+from mirador_magic.stages import DEFAULT_STAGES, ModelStage, nearest
 
 # option → the word for its value in the manual; None: the option takes no value
 Known = Mapping[str, str | None]
 Options = Mapping[str, str]
 
+DEPTHS: Mapping[str, Complexity] = {"--fast": "simple", "--balanced": "medium", "--deep": "complex"}
+_OF_A_STAGE: Known = {
+    f"--{name.replace('_', '-')}": key.example for name, key in OF_A_STAGE.items()
+}
 ASK: Known = {
     "--stages": "a,b",
-    "--model": "MODEL",
+    **dict.fromkeys(DEPTHS),
     "--engine": "ENGINE",
+    "--host": "ADDRESS",
     "--bg": None,
     "--traditional": None,
     "--v2": None,
-}
-STAGE: Known = {
-    "--model": "MODEL",
-    "--confidence": "0..1",
-    "--timeout": "SECONDS",
-    "--system": "PROMPT",
-    "--temperature": "NUMBER",
-    "--top-p": "NUMBER",
-    "--num-predict": "TOKENS",
-    "--num-ctx": "TOKENS",
+    "--no-stream": None,
+    "--quiet": None,
+    "--raw": None,
+    "--show-prompt": None,
+    "--context": "CELLS",
+    "--continue": None,
+    "-c": None,
+    "--as": "text|markdown|json|code",
+    **_OF_A_STAGE,
 }
 VERBS: Mapping[str, Known] = {
     "ask": ASK,
     "last": {},
     "status": {},
-    "stage": STAGE,
+    "stage": _OF_A_STAGE,
+    "route": {},
+    "settings": {},
     "pull": {},
     "warm": {"--status": None},
-    "provision": {"--phrasebook": None},
+    "provision": {"--phrasebook": None, "--yes": None, "--context": "FILE"},
+    "doctor": {"--json": None},
+    "history": {},
+    "reset": {},
+    "controls": {},
 }
+_WITH_TEXT = ("ask", "stage", "pull", "warm", "route", "provision")
 
+_STAGE_OPTION = re.compile(
+    rf"\s*([A-Za-z_]\w*)\.({'|'.join(OF_A_STAGE)})="
+    rf"|\s*({'|'.join(stage.name for stage in DEFAULT_STAGES)})\.(\w+)="
+)
 _OPTION = re.compile(r"\s*(--?[A-Za-z][\w-]*)")
 _VALUE = re.compile(r"""(?:=|\s+)("[^"]*"|'[^']*'|[^\s"'-]\S*|-?\.?\d\S*)""")
 _NAME = re.compile(r"\s*([^\W\d]\w*)\s*<<(?=\s|$)")
@@ -76,7 +94,7 @@ def read(line: str, *, verbs: bool = True) -> Line:
         late, rest = _head(rest, VERBS[verb], options)
         name = name or late
     text = rest.strip()
-    if verb not in ("ask", "stage", "pull", "warm") and text:
+    if verb not in _WITH_TEXT and text:
         raise UsageError(f"%mirador {verb} takes no text", f"to ask it: %mirador ask {verb} {text}")
     return Line(verb, text, name, options)
 
@@ -88,7 +106,7 @@ def _stage(rest: str) -> Line:
             "the stage has no name", "%mirador stage critic --model MODEL --system '…'"
         )
     options: dict[str, str] = {}
-    _, left = _head(rest[word.end() :], STAGE, options)
+    _, left = _head(rest[word.end() :], VERBS["stage"], options)
     if left.strip():
         raise UsageError(f"cannot read {left.strip()!r}", "put a value with spaces in quotes")
     return Line("stage", word[1], None, options)
@@ -101,6 +119,8 @@ def _head(text: str, known: Known, options: dict[str, str]) -> tuple[str | None,
         if found := _NAME.match(text):
             name = found[1]
             text = text[found.end() :]
+        elif known is ASK and (found := _STAGE_OPTION.match(text)):
+            text = _value(found[0].strip().rstrip("="), text[found.end() - 1 :], "VALUE", options)
         elif found := _OPTION.match(text):
             text = _option(found[1], text[found.end() :], known, options)
         else:
@@ -112,50 +132,38 @@ def _option(word: str, rest: str, known: Known, options: dict[str, str]) -> str:
     if word not in known:
         there = f"there are: {', '.join(known)}" if known else "it takes none"
         raise UsageError(f"there is no option {word} here; {there}", nearest(word, known))
-    if known[word] is None:
+    example = known[word]
+    if example is None:
         options[word] = ""
         return rest
+    return _value(word, rest, example, options)
+
+
+def _value(word: str, rest: str, example: str, options: dict[str, str]) -> str:
+    """Read the value that stands behind an option; what is left of the line."""
     value = _VALUE.match(rest)
     if not value:
-        raise UsageError(f"{word} has no value", f"write {word} {known[word]}")
+        raise UsageError(f"{word} has no value", f"write {word} {example}")
     given = value[1]
     options[word] = given[1:-1] if given[0] in "\"'" else given
     return rest[value.end() :]
 
 
+def layer_of(read: Line) -> settings.Layer:
+    """What the line sets: a layer of the settings."""
+    values: dict[str, object] = {}
+    for option, value in read.options.items():
+        name = option.lstrip("-").replace("-", "_") if option.startswith("-") else option
+        if name in OF_A_STAGE or name in ("engine", "host") or "." in name:
+            values[name] = value
+    return settings.layer(values, "the line")
+
+
 def stage_of(read: Line) -> ModelStage:
     """The stage that a `stage` line makes."""
-    given = read.options
-    if "--model" not in given:
+    if "--model" not in read.options:
         raise UsageError(
             f"stage {read.text} has no model", f"%mirador stage {read.text} --model NAME"
         )
-    options = ModelOptions(
-        temperature=_number(given, "--temperature"),
-        top_p=_number(given, "--top-p"),
-        num_predict=_whole(given, "--num-predict"),
-        num_ctx=_whole(given, "--num-ctx") or ModelOptions.num_ctx,
-    )
-    confidence, timeout = _number(given, "--confidence"), _number(given, "--timeout")
-    return ModelStage(
-        name=read.text,
-        model=given["--model"],
-        confidence=0.5 if confidence is None else confidence,
-        timeout=30.0 if timeout is None else timeout,
-        system_prompt=given.get("--system", ""),
-        options=options,
-    )
-
-
-def _number(given: Options, option: str) -> float | None:
-    try:
-        return float(given[option]) if option in given else None
-    except ValueError:
-        raise UsageError(f"{option} {given[option]!r} is not a number", f"{option} 0.5") from None
-
-
-def _whole(given: Options, option: str) -> int | None:
-    number = _number(given, option)
-    if number is not None and (number < 1 or number != int(number)):
-        raise UsageError(f"{option} {given[option]} is not a count of tokens", f"{option} 256")
-    return None if number is None else int(number)
+    own = ModelStage(read.text, read.options["--model"], 0.5, 30.0, "")
+    return settings.Settings(layer_of(read)).stage(own)

@@ -12,22 +12,30 @@ import dataclasses
 import importlib
 import os
 import sys
-import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
 
+from IPython.core.completer import (
+    CompletionContext,
+    SimpleCompletion,
+    SimpleMatcherResult,
+    context_matcher,
+)
 from IPython.core.display_functions import DisplayHandle
 from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from IPython.display import display
+from traitlets import TraitError, TraitType
 
+from mirador_magic import completion, phrasebook, provision, router, settings, verbs
 from mirador_magic import line as lines
-from mirador_magic import phrasebook
 from mirador_magic import session as sessions
 from mirador_magic.errors import MiradorError, RunInterrupted, UsageError
 from mirador_magic.events import Event, RunFinished
-from mirador_magic.line import Line
+from mirador_magic.handle import Handle
+from mirador_magic.line import DEPTHS, Line
 from mirador_magic.notebook_loop import (
     CellRewriter,
     can_rewrite,
@@ -37,14 +45,18 @@ from mirador_magic.notebook_loop import (
     kernel_of,
     outlives_the_cell,
 )
-from mirador_magic.provision import substitute
-from mirador_magic.session import Handle, Request, Session
-from mirador_magic.views import words
-from mirador_magic.views.answer import Answer
-from mirador_magic.warmup import Warmth
+from mirador_magic.question import compose
+from mirador_magic.session import Request, Session
+from mirador_magic.setting_keys import KEYS
+from mirador_magic.stages import DEFAULT_STAGES, nearest
+from mirador_magic.views.answer import KINDS, Answer
 
 if TYPE_CHECKING:
     from mirador_magic.views.panel import Further
+
+_BUFFERED = {"--traditional", "--v2", "--no-stream", "--quiet"}
+
+Matcher = Callable[[CompletionContext], SimpleMatcherResult]
 
 # Of the loop, before anything is drawn: the question is on its way by then. Drawing takes longer.
 _STEPS = 4
@@ -57,9 +69,21 @@ class View(Protocol):
     def __call__(self, event: Event) -> None: ...
 
 
+class _Set(TraitType[object, object]):
+    """One setting, for `%config`: None where it is not set here."""
+
+    default_value = None
+
+    def validate(self, obj: object, value: object) -> object:
+        try:
+            return None if value is None else settings.read(str(self.name), value, "%config")
+        except UsageError as error:
+            raise TraitError(str(error)) from None
+
+
 @magics_class
 class MiradorMagics(Magics):
-    """The magic of one shell."""
+    """The magic of one shell. What may be set is added below, a trait for each key."""
 
     shell: InteractiveShell
 
@@ -68,7 +92,9 @@ class MiradorMagics(Magics):
         self.session = session
         self.last: Answer | None = None
         self._shown: tuple[object, int] = (None, 0)
+        self.observe(self._configured, list(KEYS))
         self.warming: asyncio.Task[None] | None = None
+        self.completer: object = None
 
     @no_var_expand
     @line_cell_magic
@@ -79,23 +105,43 @@ class MiradorMagics(Magics):
         %mirador [ask] [options] [NAME <<] …    so is the rest of the line
         %mirador                                the engine, the stages and their models
         %mirador last                           show the last answer again
+        %mirador history                        what was asked; -c continues the last one
+        %mirador reset                          forget it: the next -c has nothing to continue
+        %mirador route QUESTION                 which stages it would go through, and why
+        %mirador settings                       every setting, its value, where it came from
+        %mirador controls                       a panel to set them with, and to warm models
         %mirador stage NAME --model MODEL …     make a stage of your own, for --stages
         %mirador warm [MODEL …]                 load the stages' models and their prompts beforehand
         %mirador warm --status                  which are in memory, and how long they took
-        %mirador pull hf:ORG/REPO/FILE.gguf     fetch a model for the embedded engine
+        %mirador provision [--yes]              what the stages' models lack, and install it
         %mirador provision --phrasebook         put Mirador's own tiny model into Ollama too
+        %mirador pull hf:ORG/REPO/FILE.gguf     fetch a model for the embedded engine
+        %mirador doctor [--json]                what is wrong here, and what mends it
+
+        which stages
+          --fast, --balanced, --deep   quick_response; and synthesis; and deep_analysis. Without
+                            them the question decides
+          --stages a,b      these stages, in this order
 
         options
-          --stages a,b      the stages to run, in this order; all three by default
-          --model MODEL     run every stage on this model; a path to a .gguf file runs it embedded
           --engine ENGINE   auto (Ollama where it answers, else embedded), ollama, embedded, scripted
+          --host ADDRESS    the Ollama to ask
           --bg              go on in the background; the value is a handle to await, stop and read
           --traditional     show nothing before the end, as the old way did (also --v2)
+          --continue, -c    continue the conversation of the last answer
+          --context N       tell the models the last N cells too
+          --raw             leave braces alone
+          --show-prompt     show what would be asked, and ask nothing
+          --as KIND         text, markdown, json or code: what the value is, instead of the answer
           NAME <<           bind the answer to this name, besides mirador_answer
 
-        options of a stage
-          --model MODEL  --confidence 0..1  --timeout SECONDS  --system 'PROMPT'
-          --temperature NUMBER  --top-p NUMBER  --num-predict TOKENS  --num-ctx TOKENS
+        options of the stages: for all of them, or for one as deep_analysis.temperature=0.3
+          --model MODEL (a path to a .gguf file runs it embedded)  --system 'PROMPT'
+          --timeout SECONDS  --confidence 0..1  --think on|off
+          --temperature NUMBER  --top-p NUMBER  --num-predict TOKENS  --num-ctx TOKENS  --seed NUMBER
+
+        In the text {name}, {df.head()}, {In[3]} and {Err} (the last error) stand for what the notebook
+        has by these names; other braces stay as they are.
 
         To stop, press the panel's Stop or interrupt the kernel: what was written is kept.
         """
@@ -109,25 +155,19 @@ class MiradorMagics(Magics):
             value = await self._do(line, cell, awaited=True)
         return self._value(value)
 
-    async def _do(self, line: str, cell: str | None, *, awaited: bool) -> Handle | Answer | None:
+    async def _do(self, line: str, cell: str | None, *, awaited: bool) -> object:
         read = lines.read(line, verbs=cell is None)
         if cell is not None or read.verb == "ask" and (read.text or read.options):
             return await self._ask(read, cell or "", awaited=awaited)
         if read.verb == "last":
             self._show_last()
-        elif read.verb == "stage":
-            self.session.add_stage(lines.stage_of(read))
-        elif read.verb == "warm":
-            await self._warm(read)
-        elif read.verb == "pull":
-            await self._pull(read.text)
-        elif read.verb == "provision":
-            await self._provision(read)
+        elif read.verb in _NOTEBOOK:
+            await _NOTEBOOK[read.verb](self, read)
         else:
-            print(await self._status())
+            await verbs.VERBS.get(read.verb, verbs.status)(self.session, read)
         return None
 
-    async def _ask(self, read: Line, cell: str, *, awaited: bool) -> Handle | Answer:
+    async def _ask(self, read: Line, cell: str, *, awaited: bool) -> object:
         """Start the run and see it to its end, or leave it to the background.
 
         An interrupt is not raised here: as a KeyboardInterrupt it would leave a task, and so the
@@ -136,11 +176,18 @@ class MiradorMagics(Magics):
         background = "--bg" in read.options
         if background and not (awaited or outlives_the_cell(self.shell)):
             raise UsageError("--bg needs a notebook: here the loop ends with the cell", "omit it")
-        request = _request(read, cell)
+        kind = read.options.get("--as", "")
+        if kind and kind not in KINDS:
+            raise UsageError(f"--as {kind}: there are {', '.join(KINDS)}", nearest(kind, KINDS))
+        request = self._request(read, cell)
+        if "--show-prompt" in read.options:
+            print(self.session.prompt(request))
+            return None
         handle = self.session.start(request)
         view = self._view(handle, read, request, clickable=awaited or background)
         handle.watch(view)
-        handle.watch(lambda event: self._bind(event, handle, read.name if not background else None))
+        name = None if background else read.name
+        handle.watch(lambda event: self._bind(event, handle, name))
         try:
             for _ in range(_STEPS):
                 await asyncio.sleep(0)
@@ -156,9 +203,36 @@ class MiradorMagics(Magics):
             raise
         if handle.error:
             raise handle.error
-        return handle.answer
+        answer = handle.answer
+        if not kind or answer.outcome not in ("answered", "stopped"):
+            return answer
+        value = answer.as_(kind)
+        self._put(name, value)
+        return None if name else value
 
-    def _value(self, value: Handle | Answer | None) -> Handle | Answer | None:
+    def _request(self, read: Line, cell: str) -> Request:
+        """What the line and the cell ask, with what they name of the notebook."""
+        stages = read.options.get("--stages")
+        cells = read.options.get("--context", "0")
+        if not cells.isdigit():
+            raise UsageError(f"--context {cells} is not a count of cells", "--context 3")
+        asked = "\n".join(filter(None, (read.text, cell.strip())))
+        depths = [DEPTHS[option] for option in read.options if option in DEPTHS]
+        return Request(
+            question=compose(asked, self._names(), raw="--raw" in read.options, cells=int(cells)),
+            stages=tuple(filter(None, stages.split(","))) if stages is not None else None,
+            depth=depths[-1] if depths else None,
+            settings=lines.layer_of(read),
+            turns=self.session.conversation() if {"-c", "--continue"} & set(read.options) else (),
+        )
+
+    def _names(self) -> dict[str, object]:
+        """What braces may name: the user's names, and Err, the last error that was none of ours."""
+        last = getattr(sys, "last_value", None)
+        ours = last is None or isinstance(last, MiradorError | RunInterrupted)
+        return ({} if ours else {"Err": last}) | dict(self.shell.user_ns)
+
+    def _value(self, value: object) -> object:
         """The cell's value. Raises the interrupt that ended the run."""
         self._shown = (value, self.shell.execution_count)
         # Without an outcome its clean-up took too long to be waited for.
@@ -177,7 +251,7 @@ class MiradorMagics(Magics):
         def answer() -> Answer:
             return handle.answer
 
-        buffered = "--traditional" in read.options or "--v2" in read.options
+        buffered = bool(_BUFFERED & set(read.options)) or not self.session.settings()["streaming"]
         if kernel_of(self.shell) is None:
             coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
             from mirador_magic.views.terminal import TerminalView
@@ -200,7 +274,7 @@ class MiradorMagics(Magics):
         from mirador_magic.views.panel import Further, Panel
 
         def run(stage: str, within: DisplayHandle) -> None:
-            asked = dataclasses.replace(request, stages=(stage,))
+            asked = dataclasses.replace(request, stages=(stage,), depth=None)
             again = self.session.start(asked, past=handle.answer)
             further = self._further(again, request, name)
             panel = Panel(
@@ -227,60 +301,52 @@ class MiradorMagics(Magics):
         if name:
             self.shell.user_ns[name] = value
 
+    def _configured(self, change: Mapping[str, object]) -> None:
+        self.session.configure({str(change["name"]): change["new"]}, "%config")
+
     def _show_last(self) -> None:
         if self.last is None:
             raise UsageError("there is no answer yet", "ask something: %mirador your question")
         _display(self.last)
 
-    async def _warm(self, read: Line) -> None:
-        def tell(warmth: Warmth) -> None:
-            if warmth.state != "cold":
-                print(words.warmth_line(warmth, time.perf_counter()))
-
-        if "--status" not in read.options:
-            await self.session.warm(read.text.split(), tell)
-            return
-        warmup = await self.session.warmth()
-        for warmth in warmup.state:
-            print(words.warmth_line(warmth, warmup.clock()))
-        if first := warmup.leaves_first():
-            print(words.leaving(first))
-
-    async def _pull(self, text: str) -> None:
+    async def _pull(self, read: Line) -> None:
         from mirador_magic.views.progress import ProgressLine
 
         shown = ProgressLine(in_notebook=kernel_of(self.shell) is not None)
-        file = await self.session.pull(text, shown)
+        file = await self.session.pull(read.text, shown)
         print(f"{file} is there → %%mirador --engine embedded --model {file.stem}")
 
     async def _provision(self, read: Line) -> None:
-        if "--phrasebook" not in read.options:
-            raise UsageError("%mirador provision: of what?", "%mirador provision --phrasebook")
-        label = await self.session.provision_phrasebook()
-        print(f"{label} has {phrasebook.NAME} now → %%mirador --model {phrasebook.NAME}")
+        if "--phrasebook" in read.options:
+            label = await self.session.provision_phrasebook()
+            print(f"{label} has {phrasebook.NAME} now → %%mirador --model {phrasebook.NAME}")
+            return
+        context = read.options.get("--context")
+        needs = await self.session.plan(Path(context) if context else None)
+        print("\n".join(filter(None, [*map(provision.told, needs), provision.note(needs)])))
+        if all(need.action == "none" for need in needs):
+            print("nothing is missing")
+        elif "--yes" in read.options:
+            from mirador_magic.views.progress import InstallLine
 
-    async def _status(self) -> str:
-        """The engine, its models and the stages, as text."""
-        stages = self.session.stages.values()
-        try:
-            engine = await self.session.engine()
-            models = await engine.models()
-            resident = {model.name for model in await engine.resident()}
-        except MiradorError as error:
-            rows = [f"  {stage.name}  {stage.model}" for stage in stages]
-            return "\n".join([str(error), "stages:", *rows])
-        names = {model.name for model in models}
-        rows = []
-        for stage in stages:
-            instead = substitute(stage, models)
-            other = f"{instead.model} answers" if instead else ""
-            known = {stage.model, f"{stage.model}:latest"}  # as Ollama reads a name without a tag
-            state = "in memory" if known & resident else "installed"
-            if not known & names and not stage.model.endswith(".gguf"):
-                state = ", ".join(filter(None, ("not installed", other)))
-            rows.append(f"  {stage.name}  {stage.model}  {state}")
-        there = ", ".join(sorted(names)) or "none"
-        return "\n".join([f"engine: {engine.label}", f"models: {there}", "stages:", *rows])
+            shown = InstallLine(in_notebook=kernel_of(self.shell) is not None)
+            await self.session.provision(needs, shown)
+        else:
+            given = f" --context {context}" if context else ""
+            print(f"to do it: %mirador provision --yes{given}")
+
+
+_NOTEBOOK: Mapping[str, Callable[[MiradorMagics, Line], Awaitable[None]]] = {
+    "pull": MiradorMagics._pull,
+    "provision": MiradorMagics._provision,
+}
+
+
+for _name, _key in KEYS.items():
+    _trait = _Set(help=f"{_key.what}, such as {_key.example}").tag(config=True)
+    setattr(MiradorMagics, _name, _trait)
+    _trait.class_init(MiradorMagics, _name)
+MiradorMagics.setup_class(MiradorMagics.__dict__)  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager
@@ -292,15 +358,26 @@ def _interrupts() -> Iterator[None]:
         raise RunInterrupted("the cell was cut short → run it again, or %mirador last") from None
 
 
-def _request(read: Line, cell: str) -> Request:
-    stages = read.options.get("--stages")
-    request = Request(
-        question="\n".join(filter(None, (read.text, cell.strip()))),
-        stages=tuple(filter(None, stages.split(","))) if stages is not None else None,
-        model=read.options.get("--model"),
-    )
-    engine = read.options.get("--engine")
-    return dataclasses.replace(request, engine=engine) if engine else request
+def _completer(session: Session) -> Matcher:
+    """What IPython asks for the words that may come next."""
+
+    def mirador_matcher(context: CompletionContext) -> SimpleMatcherResult:
+        try:
+            stages = list(session.stages)
+        except UsageError:
+            stages = [stage.name for stage in DEFAULT_STAGES]
+        before = context.full_text[: context.cursor_position]
+        found = completion.complete(before, stages, session.models)
+        if found is None:
+            return {"completions": []}
+        fragment, words = found
+        return {
+            "completions": [SimpleCompletion(word, type="mirador") for word in words],
+            "matched_fragment": fragment,
+            "suppress": bool(words),
+        }
+
+    return cast(Matcher, context_matcher()(mirador_matcher))
 
 
 def _is_ours(transformer: object) -> bool:
@@ -322,8 +399,12 @@ def _prepare(magics: MiradorMagics) -> asyncio.Task[None] | None:
 
     async def bring() -> None:
         await asyncio.to_thread(importlib.import_module, "mirador_magic.views.panel")
-        if os.environ.get("MIRADOR_PRE_WARM", "1") not in ("0", "false", "no", "off"):
-            await magics.session.keep_warm()
+        await asyncio.to_thread(importlib.import_module, "mirador_magic.interpolate")
+        await asyncio.to_thread(router.load)
+        with contextlib.suppress(UsageError):  # the first cell says what cannot be read
+            await magics.session.look()
+            if magics.session.settings()["pre_warm"]:
+                await magics.session.keep_warm()
 
     with contextlib.suppress(RuntimeError):
         return asyncio.get_running_loop().create_task(bring(), name="mirador warm-up")
@@ -348,6 +429,8 @@ def load(shell: InteractiveShell) -> None:
     for kind in (Answer, Handle):
         shell.display_formatter.ipython_display_formatter.for_type(kind, show)
     shell.input_transformers_cleanup.append(keep_question_marks)
+    magics.completer = _completer(magics.session)
+    shell.Completer.custom_matchers.append(magics.completer)
     if can_rewrite(shell):
         shell.input_transformers_post.append(CellRewriter(shell))
         magics.warming = _prepare(magics)
@@ -364,6 +447,8 @@ def unload(shell: InteractiveShell) -> None:
         return
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("mirador", None)
+    if magics.completer in shell.Completer.custom_matchers:
+        shell.Completer.custom_matchers.remove(magics.completer)
     if magics.warming:
         magics.warming.cancel()
     session = magics.session

@@ -30,6 +30,7 @@ from mirador_magic.events import (
     ChunkReceived,
     Event,
     NextPlanned,
+    RouteChosen,
     RunStarted,
     StageFinished,
     StageSubstituted,
@@ -125,6 +126,7 @@ class Overlap:
         self._tell = tell
         self._clock = clock
         self._query = ""
+        self._turns: tuple[prompts.Turn, ...] = ()
         self._stages: list[ModelStage] = []
         self._said: dict[str, list[str]] = {}
         self._finished: list[tuple[str, str]] = []
@@ -158,7 +160,10 @@ class Overlap:
                     self._watch_pace(event.at)
                 self._said[event.stage].append(event.text)
             case RunStarted():
-                self._query, self._stages = event.query, list(event.stages)
+                self._query, self._turns = event.query, event.turns
+                self._stages = list(event.stages)
+            case RouteChosen():
+                self._stages = [*self._stages, *event.stages[len(self._stages) :]]
             case StageSubstituted():
                 place = self._place(event.stage)
                 self._stages[place] = replace(self._stages[place], model=event.model)
@@ -229,7 +234,8 @@ class Overlap:
             self._tell(NextPlanned(self._clock(), following.name, plan, why))
         if plan == "sequence":
             return
-        asked = prompts.request(following, self._query, self._finished)
+        turns = prompts.fitting(following, self._query, self._finished, self._turns)
+        asked = prompts.request(following, self._query, self._finished, turns)
         if plan == "load":
             asked = ChatRequest(asked.model, [], asked.options, asked.think)
             self._paces = deque(maxlen=round(LEAST_PACE) + 1)

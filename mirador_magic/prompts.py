@@ -1,6 +1,6 @@
-"""What a stage is told: its system prompt, the question, and the earlier answers as quotations.
+"""What a stage is told: its system prompt, the conversation, the question, the other stages' drafts.
 
-The order is from stable to volatile (system prompt, question, earlier answers), so that an engine
+The order is from stable to volatile (system prompt, earlier turns, question, drafts), so that an engine
 finds the longest possible prefix in its cache. An earlier answer is a model's text and so is
 untrusted: it is data in the user's turn, each line marked as a quotation that it cannot close.
 """
@@ -18,13 +18,50 @@ QUOTATION = (
 )
 
 
-def request(stage: ModelStage, query: str, earlier: Sequence[tuple[str, str]]) -> ChatRequest:
-    """The stage's request; `earlier` holds (stage name, finished text), oldest first."""
+Turn = tuple[str, str]  # a question, and the answer to it
+
+_BYTES = 3  # of a token, at the least that is usual
+
+
+def request(
+    stage: ModelStage,
+    query: str,
+    earlier: Sequence[tuple[str, str]],
+    turns: Sequence[Turn] = (),
+) -> ChatRequest:
+    """The stage's request.
+
+    `earlier` holds (stage name, finished text), oldest first; `turns` the conversation that the
+    question continues, as far as it is to be told (`fitting`).
+    """
     parts = [query.strip()]
     if earlier:
         parts.append(QUOTATION)
         parts += [f"Draft of {name}:\n{_quoted(text)}" for name, text in earlier]
-    return _asked(stage, "\n\n".join(parts))
+    return _asked(stage, "\n\n".join(parts), turns)
+
+
+def fitting(
+    stage: ModelStage, query: str, earlier: Sequence[tuple[str, str]], turns: Sequence[Turn]
+) -> Sequence[Turn]:
+    """The last turns, as many as the stage's context holds beside the rest and the answer.
+
+    A token is taken for three bytes, since no engine counts tokens beforehand; so it is by estimate.
+    """
+    texts = [stage.system_prompt, query, *(text for _, text in earlier)]
+    room = stage.options.num_ctx - (stage.options.num_predict or stage.options.num_ctx // 4)
+    left = _BYTES * room - sum(map(_size, texts))
+    kept = 0
+    for question, answer in reversed(turns):
+        left -= _size(question) + _size(answer)
+        if left < 0:
+            break
+        kept += 1
+    return turns[len(turns) - kept :]
+
+
+def _size(text: str) -> int:
+    return len(text.encode(errors="replace"))
 
 
 def head(stage: ModelStage) -> ChatRequest:
@@ -36,10 +73,11 @@ def head(stage: ModelStage) -> ChatRequest:
     return _asked(stage, ".")
 
 
-def _asked(stage: ModelStage, text: str) -> ChatRequest:
-    messages = [Message("system", stage.system_prompt), Message("user", text)]
-    if not stage.system_prompt:
-        del messages[0]
+def _asked(stage: ModelStage, text: str, turns: Sequence[Turn] = ()) -> ChatRequest:
+    messages = [Message("system", stage.system_prompt)] if stage.system_prompt else []
+    for question, answer in turns:
+        messages += [Message("user", question.strip()), Message("assistant", answer.strip())]
+    messages.append(Message("user", text))
     return ChatRequest(stage.model, messages, stage.options, stage.think)
 
 

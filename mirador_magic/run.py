@@ -18,13 +18,14 @@ from types import TracebackType
 from typing import Self
 
 from mirador_magic import prompts
-from mirador_magic.engines.base import Chunk, Engine, ModelInfo
+from mirador_magic.engines.base import ChatRequest, Chunk, Engine, ModelInfo
 from mirador_magic.errors import BrokenStream, EngineSilent, MiradorError, ModelMissing
 from mirador_magic.events import (
     ChunkReceived,
     EngineChosen,
     Event,
     Outcome,
+    RouteChosen,
     RunFinished,
     RunStarted,
     StageDelayed,
@@ -35,18 +36,23 @@ from mirador_magic.events import (
     StageSubstituted,
     StreamEnd,
     ThinkingReceived,
+    TurnsLeftOut,
 )
-from mirador_magic.stages import ModelStage, plain
+from mirador_magic.stages import ModelStage, nearest, plain
 
 log = logging.getLogger(__name__)
 
 Clock = Callable[[], float]
 Watcher = Callable[[Event], None]
 Substitute = Callable[[ModelStage, Sequence[ModelInfo]], ModelStage | None]
+Decide = Callable[[], tuple[str, Sequence[ModelStage]]]
 
 _ANSWERS = 5.0  # seconds in which an engine tells what is in memory; it may wait for an unload
 _STUCK = 60.0  # seconds after which a load does not wait for the disk any more
 _LOADS = 300.0  # seconds in which a model is loaded, or never
+
+# Of the loop, after which a stage's request is on its way: until then nothing else is done.
+_STEPS = 3
 
 # How late the loop may be before its lateness counts as the notebook's silence, not the engine's.
 _LATE = 0.05
@@ -168,6 +174,8 @@ class Run:
         emit: Watcher,
         *,
         earlier: Sequence[tuple[str, str]] = (),
+        turns: Sequence[prompts.Turn] = (),
+        decide: Decide | None = None,
         clock: Clock = time.perf_counter,
         substitute: Substitute | None = None,
         during: Callable[[], AbstractAsyncContextManager[object]] = contextlib.nullcontext,
@@ -176,6 +184,8 @@ class Run:
         self.stages = tuple(stages)
         self._open_engine = open_engine
         self._emit = emit
+        self._turns = tuple(turns)
+        self._decide = decide
         self._clock = clock
         self._substitute = substitute
         self._during = during
@@ -194,7 +204,7 @@ class Run:
     async def execute(self) -> None:
         """Run the stages. Raises the first cause where every stage failed."""
         self._task = asyncio.current_task()
-        self._emit(RunStarted(self._clock(), self.query, self.stages))
+        self._emit(RunStarted(self._clock(), self.query, self.stages, self._turns))
         try:
             async with self._during():
                 await self._run_stages()
@@ -212,12 +222,32 @@ class Run:
     async def _run_stages(self) -> None:
         engine = await self._open_engine()
         self._emit(EngineChosen(self._clock(), engine.label))
-        for stage in self.stages:
-            if self._stopped:
-                return
-            await self._run_stage(engine, stage)
+        if self._decide:
+            self._after(_STEPS, self._choose_route)
+        at = 0
+        while at < len(self.stages) and not self._stopped:
+            await self._run_stage(engine, self.stages[at])
+            self._choose_route()
+            at += 1
+        if self._stopped:
+            return
         if self._causes and len(self._causes) == len(self.stages):
             raise self._causes[0]
+
+    def _after(self, steps: int, do: Callable[[], object]) -> None:
+        """Do it after so many steps of the loop."""
+        if steps:
+            asyncio.get_running_loop().call_soon(self._after, steps - 1, do)
+        elif self._task:
+            do()
+
+    def _choose_route(self) -> None:
+        """The stages that the question goes through, once."""
+        decide, self._decide = self._decide, None
+        if decide:
+            why, stages = decide()
+            self.stages = tuple(stages)
+            self._emit(RouteChosen(self._clock(), why, self.stages))
 
     def _end(self, outcome: Outcome, error: MiradorError | None = None) -> None:
         self._emit(RunFinished(self._clock(), outcome, error))
@@ -240,7 +270,7 @@ class Run:
         """Receive one stage's answer; it counts for the next stages once it has come to its end."""
         parts: list[str] = []
         end: StreamEnd | None = None
-        stream = engine.stream(prompts.request(stage, self.query, self._finished))
+        stream = engine.stream(self._request(stage))
         loading = partial(self._is_loading, engine, stage, self._clock())
         async with contextlib.aclosing(stream):
             with Silence(stage.timeout, loading) as silence:
@@ -256,6 +286,13 @@ class Run:
             raise BrokenStream(f"{stage.model} ended its answer without a word", "ask again")
         self._finished.append((stage.name, text))
         self._emit(StageFinished(self._clock(), stage.name, end))
+
+    def _request(self, stage: ModelStage) -> ChatRequest:
+        turns = prompts.fitting(stage, self.query, self._finished, self._turns)
+        if left_out := len(self._turns) - len(turns):
+            context = stage.options.num_ctx
+            self._emit(TurnsLeftOut(self._clock(), stage.name, left_out, context))
+        return prompts.request(stage, self.query, self._finished, turns)
 
     async def _is_loading(self, engine: Engine, stage: ModelStage, since: float) -> bool:
         """Whether the model is silent because it is not in memory yet, which may take its time.
@@ -294,6 +331,8 @@ class Run:
         instead = self._substitute(stage, models) if self._substitute else None
         if instead is None:
             names = ", ".join(info.name for info in models) or "none"
-            raise type(missing)(f"{missing.what} (installed: {names})", missing.cure) from missing
+            near = nearest(plain(stage.model), [plain(info.name) for info in models])
+            cure = f"{near} else {missing.cure}" if near else missing.cure
+            raise type(missing)(f"{missing.what} (installed: {names})", cure) from missing
         self._emit(StageSubstituted(self._clock(), stage.name, instead.model, missing.cure))
         return instead

@@ -1,4 +1,4 @@
-"""The composition root: from a request to a run on an engine, and the handle to it."""
+"""The composition root: from a request to a run on an engine."""
 
 from __future__ import annotations
 
@@ -7,21 +7,27 @@ import contextlib
 import functools
 import itertools
 import os
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mirador_magic import provision
+from mirador_magic import prompts, provision, router
+from mirador_magic import settings as settings_
+from mirador_magic.engine_choice import Engines
+from mirador_magic.engines._ollama_models import Installing
 from mirador_magic.engines.base import Engine
 from mirador_magic.engines.embedded import EmbeddedEngine
 from mirador_magic.engines.ollama import OllamaEngine
-from mirador_magic.engines.scripted import ScriptedEngine
 from mirador_magic.errors import EngineUnavailable, MiradorError, UsageError
 from mirador_magic.events import Event, RunFinished, StageFailed
+from mirador_magic.handle import Handle
 from mirador_magic.overlap import Overlap
-from mirador_magic.run import Run, Watchers
-from mirador_magic.stages import DEFAULT_STAGES, ModelStage, agree, choose, nearest
+from mirador_magic.provision import Need
+from mirador_magic.run import Decide, Run, Watchers
+from mirador_magic.settings import Layer, Settings
+from mirador_magic.stages import DEFAULT_STAGES, ModelStage, agree, choose
 from mirador_magic.views.answer import Answer
 from mirador_magic.views.run_state import RunState
 from mirador_magic.warmup import Warmth, WarmUp
@@ -29,169 +35,180 @@ from mirador_magic.warmup import Warmth, WarmUp
 if TYPE_CHECKING:
     from mirador_magic.pull import Progress
 
-ENGINES = ("auto", "ollama", "embedded", "scripted")
-
-
-def default_engine() -> str:
-    """The engine where a request names none: MIRADOR_ENGINE, else auto."""
-    return os.environ.get("MIRADOR_ENGINE") or "auto"
-
-
-def _check_engine(name: str) -> None:
-    if name not in ENGINES:
-        raise UsageError(
-            f"there is no engine {name!r}; there are: {', '.join(ENGINES)}", nearest(name, ENGINES)
-        )
-
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked, and how. `model` runs every stage; `stages` names them in order, None is all."""
+    """What is asked, and how.
+
+    `stages` names them in order; None leaves them to the settings, or to the question's route, which
+    `depth` sets. `settings` hold for this request alone; `turns` are the conversation that it continues.
+    """
 
     question: str
     stages: tuple[str, ...] | None = None
-    model: str | None = None
-    engine: str = field(default_factory=default_engine)
+    depth: router.Complexity | None = None
+    settings: Layer = field(default_factory=dict)
+    turns: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.question.strip():
             raise UsageError("there is no question", "write it below %%mirador, or after %mirador")
-        _check_engine(self.engine)
-
-
-class Handle:
-    """A run that goes on: await it for its Answer, stop it, read its answer so far.
-
-    Awaiting raises the first cause where every stage failed. A cancel of whoever awaits it does not
-    reach the run; `stop` and `interrupt` do, and keep what was written.
-    """
-
-    def __init__(self, run: Run, state: RunState, watchers: Watchers) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._run = run
-        self._state = state
-        self._task = self._loop.create_task(run.execute(), name="mirador run")
-        # Read the error once, so that a run that nobody awaits raises no complaint of asyncio's.
-        self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
-        self.watch = watchers.add
-
-    def __await__(self) -> Generator[Any, None, Answer]:
-        yield from asyncio.shield(self._task).__await__()
-        return self.answer
-
-    @property
-    def answer(self) -> Answer:
-        """The answer as it stands now."""
-        return self._state.answer()
-
-    @property
-    def done(self) -> bool:
-        """Whether the run is over."""
-        return self._task.done()
-
-    @property
-    def error(self) -> BaseException | None:
-        """Why the run failed, None where it did not."""
-        ended = self._task.done() and not self._task.cancelled()
-        return self._task.exception() if ended else None
-
-    def stop(self) -> None:
-        """End the run well, from any thread."""
-        self._loop.call_soon_threadsafe(self._run.stop)
-
-    async def wait(self) -> None:
-        """Until the run is over, however it ends."""
-        await asyncio.wait({self._task})
-
-    async def interrupt(self, patience: float = 1.0) -> None:
-        """Cancel the run and wait for its clean-up, `patience` seconds at most."""
-        self._task.cancel()
-        await asyncio.wait({self._task}, timeout=patience)
-
-    def __repr__(self) -> str:
-        answer = self.answer
-        return f"<mirador run, {answer.outcome or 'going on'}: {answer.question[:40]!r}>"
 
 
 class Session:
-    """The engines and stages of one notebook; starts runs."""
+    """The engines, stages and settings of one notebook; starts runs."""
 
     def __init__(self, stages: Sequence[ModelStage] = DEFAULT_STAGES) -> None:
-        self.stages: dict[str, ModelStage] = {stage.name: stage for stage in stages}
-        self.route = tuple(self.stages)
-        self._embedded = EmbeddedEngine()
-        self._engines: dict[str, Engine] = {
-            "ollama": OllamaEngine(keep=True),
-            "embedded": self._embedded,
-            "scripted": ScriptedEngine(),
-        }
-        self._answering: dict[str, Engine] = {}
+        self._own = {stage.name: stage for stage in stages}
+        self.notebook: dict[str, settings_.Given] = {}  # what was set from within
+        self.asked: deque[Answer] = deque(maxlen=100)  # the newest last
+        self.models: tuple[str, ...] = ()  # that are installed, as far as is known
+        self.engines = Engines()
         self.warmup: WarmUp | None = None
+        self._warmed: tuple[ModelStage, ...] = ()  # the stages that `warmup` was made for
         self._warming: asyncio.Task[None] | None = None
         self.pre_warm = False  # warm what is cold between the cells
         self.closing: asyncio.Task[None] | None = None  # a task is kept by who started it
 
+    @property
+    def stages(self) -> dict[str, ModelStage]:
+        """The stages by name, as the settings in force have them."""
+        return self._stages(self.settings())
+
+    def settings(self, line: Layer | None = None) -> Settings:
+        """What is in force now, `line` above all. Raises UsageError for what cannot be read."""
+        files = settings_.of_files(Path.cwd(), settings_.user_file())
+        environment = settings_.of_environment(os.environ)
+        return Settings(*files, environment, self.notebook, line or {})
+
+    def configure(self, values: Mapping[str, object], source: str = "the notebook") -> None:
+        """Set these for all that is asked from now on, by key or `stage.key`; None takes one back."""
+        given = {key: value for key, value in values.items() if value is not None}
+        changed = {**self.notebook, **settings_.layer(given, source)}
+        kept = {key: each for key, each in changed.items() if values.get(key, each) is not None}
+        Settings(kept).stages(self._own.values())  # an unknown stage is an error now, not later
+        self.notebook = kept
+
+    def shown_settings(self) -> list[settings_.Setting]:
+        """Each setting that is in force, its value and where it came from."""
+        settings = self.settings()
+        return settings_.rows(settings, list(self._stages(settings).values()))
+
+    def reset(self) -> None:
+        """Forget what was asked: the next question continues nothing."""
+        self.asked.clear()
+
+    def conversation(self) -> tuple[tuple[str, str], ...]:
+        """The conversation up to the last answer. Raises UsageError where there is none."""
+        answered = [answer for answer in self.asked if answer.text]
+        if not answered:
+            raise UsageError("there is no answer to continue", "ask without -c first")
+        last = answered[-1]
+        return (*last.turns, (last.question, last.text))
+
     def add_stage(self, stage: ModelStage) -> None:
         """Make a stage known by its name, for `--stages`; a known name is replaced."""
-        self.stages[stage.name] = stage
+        self._own[stage.name] = stage
 
     def use(self, engine: Engine) -> None:
         """Put this engine in the place of the one of its name, for the runs that start from now on."""
-        self._engines[engine.name] = engine
-        self._answering.clear()
+        self.engines.use(engine)
 
     def start(self, request: Request, past: Answer | None = None) -> Handle:
         """Start a run on the running loop; it takes its first step when the caller next awaits.
 
         With `past` the run goes on from that answer: its stages are one of those again, or one more.
         """
-        stages = choose(
-            list(self.stages.values()),
-            self.route if request.stages is None else request.stages,
-        )
-        if request.model:
-            stages = tuple(provision.on(stage, request.model) for stage in stages)
-        stages = agree(stages, self.stages.values())
+        settings = self.settings(request.settings)
+        known = self._stages(settings)
+        names = request.stages or settings["default_stages"] or None
+        if request.stages == ():
+            choose(list(known.values()), ())  # says that none is left
+        decide, first = self._decide(request, known) if names is None else (None, None)
+        stages = first or choose(list(known.values()), names or ())
+        stages = agree(stages, known.values())
         warmup = self._warmup()
 
         def open_engine() -> Awaitable[Engine]:
-            return self.engine(request.engine, request.model)
+            return self._engine(settings, stages[0].model)
 
         state = RunState(warmth=warmup.of, past=past)
         watchers = Watchers([state, self._watch, warmup.listener()])
+
+        def keep(event: Event) -> None:
+            if isinstance(event, RunFinished):
+                if past and past in self.asked:
+                    self.asked.remove(past)
+                self.asked.append(state.answer())
+
         overlap = Overlap(open_engine, warmup.installed, warmup.history, watchers)
         watchers.add(overlap)
+        watchers.add(keep)
         run = Run(
             request.question,
             stages,
             open_engine,
             watchers,
             earlier=_drafts(past, stages[0].name) if past else (),
+            turns=request.turns,
+            decide=decide,
             substitute=provision.substitute,
             during=functools.partial(warmup.held, overlap),
         )
         return Handle(run, state, watchers)
 
-    def deeper(self, answer: Answer) -> str | None:
-        """The stage of the route that would take this answer further; None at the route's end."""
-        asked = {stage.name for stage in answer.stages}
-        last = max((at for at, name in enumerate(self.route) if name in asked), default=-1)
-        return next(iter(self.route[last + 1 :]), None)
+    def prompt(self, request: Request) -> str:
+        """What the first stage of this request is told, its drafts aside."""
+        settings = self.settings(request.settings)
+        known = self._stages(settings)
+        names = request.stages or settings["default_stages"] or router.FIRST
+        (stage,) = agree(choose(list(known.values()), names)[:1], known.values())
+        turns = prompts.fitting(stage, request.question, (), request.turns)
+        asked = prompts.request(stage, request.question, (), turns)
+        return "\n\n".join(f"[{message.role}]\n{message.content}" for message in asked.messages)
 
-    async def engine(self, name: str | None = None, model: str | None = None) -> Engine:
-        """The engine of this name, known to answer; it is asked once, until it fails to answer."""
-        name = name or default_engine()
-        _check_engine(name)
-        if name == "auto" and model and model.endswith(".gguf"):
+    def _decide(
+        self, request: Request, known: Mapping[str, ModelStage]
+    ) -> tuple[Decide | None, tuple[ModelStage, ...]]:
+        """How the question's route is found out, and the stages that it begins with."""
+
+        def stages(names: Sequence[str]) -> tuple[ModelStage, ...]:
+            return agree(choose(list(known.values()), names), known.values())
+
+        if request.depth:
+            return None, stages(router.STAGES[request.depth])
+
+        def decide() -> tuple[str, Sequence[ModelStage]]:
+            route = router.route(request.question)
+            return str(route), stages(route.stages)
+
+        return decide, stages(router.FIRST)
+
+    def deeper(self, answer: Answer) -> str | None:
+        """The first of the default stages that this answer has not had; None where it had all."""
+        asked = {stage.name for stage in answer.stages}
+        return next((stage.name for stage in DEFAULT_STAGES if stage.name not in asked), None)
+
+    async def engine(self) -> Engine:
+        """The engine of the settings in force, known to answer."""
+        return await self._engine(self.settings(), "")
+
+    async def look(self) -> None:
+        """See which models are installed, for what is completed."""
+        with contextlib.suppress(MiradorError):
+            engine = await self.engine()
+            self.models = tuple(model.name for model in await engine.models())
+
+    async def _engine(self, settings: Settings, model: str) -> Engine:
+        name = settings["engine"]
+        if name == "auto" and model.endswith(".gguf"):
             name = "embedded"
-        if name not in self._answering:
-            self._answering[name] = await (self._auto() if name == "auto" else self._probed(name))
-        return self._answering[name]
+        return await self.engines.answering(name, settings)
 
     async def warm(
         self, models: Sequence[str] = (), tell: Callable[[Warmth], None] = lambda _: None
     ) -> list[Warmth]:
-        """Load and prefill the models of the route's stages, or these; `tell` hears how far it is.
+        """Load and prefill the models of the default stages, or these; `tell` hears how far it is.
 
         One that is under way is waited for, and goes on when the waiting ends. Raises
         EngineUnavailable where no engine answers.
@@ -222,18 +239,39 @@ class Session:
         """Fetch hf:ORG/REPO/FILE.gguf into the embedded engine's folder; `tell` hears how far it is."""
         from mirador_magic.pull import pull, read_source
 
-        return await pull(read_source(text), self._embedded.folder, tell)
+        engine = self.engines.named("embedded", self.settings())
+        if not isinstance(engine, EmbeddedEngine):
+            raise UsageError(
+                "what runs in the embedded engine's place here has no folder of models"
+            )
+        return await pull(read_source(text), engine.folder, tell)
 
     async def provision_phrasebook(self) -> str:
         """Create the phrase book in Ollama; the label of the Ollama that has it now."""
-        engine = self._engines["ollama"]
+        engine = await self.ollama()
+        await provision.create_phrasebook(engine)
+        return engine.label
+
+    async def plan(self, context: Path | None = None) -> list[Need]:
+        """What the default stages' models lack in Ollama, with the user's own text in `context`."""
+        engine = await self.ollama()
+        known = self.stages
+        stages = [known[stage.name] for stage in DEFAULT_STAGES if stage.name in known]
+        return provision.plan(stages, await engine.models(), context)
+
+    async def provision(self, needs: Sequence[Need], tell: Callable[[Installing], None]) -> None:
+        """Do what the plan says; `tell` hears how far it is. A cancel stops it; it goes on from there."""
+        await provision.fulfil(needs, await self.ollama(), tell)
+
+    async def ollama(self) -> OllamaEngine:
+        """The Ollama of the settings in force, known to answer."""
+        engine = self.engines.named("ollama", self.settings())
         if not isinstance(engine, OllamaEngine):
             raise UsageError(
                 "what runs in Ollama's place here is none", "use_engine(OllamaEngine())"
             )
         await engine.probe()
-        await provision.create_phrasebook(engine)
-        return engine.label
+        return engine
 
     async def aclose(self) -> None:
         """End the warm-up, and release what the engines hold: connections, processes, models."""
@@ -241,17 +279,22 @@ class Session:
         if self._warming:
             self._warming.cancel()
             await asyncio.wait({self._warming})
-        for engine in self._engines.values():
-            await engine.aclose()
+        await self.engines.aclose()
+
+    def _stages(self, settings: Settings) -> dict[str, ModelStage]:
+        stages = settings.stages(self._own.values())
+        return {name: provision.on(stage, stage.model) for name, stage in stages.items()}
 
     def _warmup(self, models: Sequence[str] = (), *, anew: bool = False) -> WarmUp:
-        """What is known of the route's models, or of these: from the last warm-up on."""
-        if self.warmup is None or anew:
-            stages = [self.stages[name] for name in self.route]
-            if models:
-                stages = [self._stage_on(model, stages) for model in models]
-            stages = list(agree(stages, self.stages.values()))
-            self.warmup = WarmUp(stages, self.engine, substitute=provision.substitute)
+        """What is known of the default stages' models, or of these: from the last warm-up on."""
+        known = self.stages
+        wanted = agree((stage for name, stage in known.items() if name in _DEFAULT), known.values())
+        if self.warmup is None or anew or wanted != self._warmed:
+            self._warmed = wanted
+            stages = [self._stage_on(model, wanted) for model in models] if models else wanted
+            self.warmup = WarmUp(
+                agree(stages, known.values()), self.engine, substitute=provision.substitute
+            )
         return self.warmup
 
     def _stage_on(self, model: str, stages: Sequence[ModelStage]) -> ModelStage:
@@ -259,26 +302,9 @@ class Session:
         own = next((stage for stage in stages if stage.model == model), None)
         return own or provision.on(stages[0], model)
 
-    async def _probed(self, name: str) -> Engine:
-        engine = self._engines[name]
-        await engine.probe()
-        return engine
-
-    async def _auto(self) -> Engine:
-        """Ollama where it answers, else the embedded engine, which brings a model of its own."""
-        try:
-            return await self._probed("ollama")
-        except EngineUnavailable as without:
-            try:
-                return await self._probed("embedded")
-            except EngineUnavailable as neither:
-                raise EngineUnavailable(
-                    f"{without.what}, and {neither.what}", f"{without.cure}, or {neither.cure}"
-                ) from neither
-
     def _watch(self, event: Event) -> None:
         if isinstance(event, StageFailed) and isinstance(event.error, EngineUnavailable):
-            self._answering.clear()
+            self.engines.forget()
         if isinstance(event, RunFinished) and event.outcome == "answered" and self._is_cold():
             # The warm-up at the start found no engine: this run did.
             self._warming = asyncio.create_task(self._warm_again(), name="mirador warm-up")
@@ -293,6 +319,9 @@ class Session:
             await self._warmup().run()
 
 
+_DEFAULT = {stage.name for stage in DEFAULT_STAGES}
+
+
 def _drafts(past: Answer, stage: str) -> list[tuple[str, str]]:
     """What the stages before this one had written, as its prompt has it."""
     before = itertools.takewhile(lambda each: each.name != stage, past.stages)
@@ -303,21 +332,3 @@ def _drafts(past: Answer, stage: str) -> list[tuple[str, str]]:
 def current() -> Session:
     """The session of this process, which the magics and the module's functions share."""
     return Session()
-
-
-def use_engine(engine: Engine) -> None:
-    """Run on this engine where its name is asked for: Ollama at another host, a script of yours."""
-    current().use(engine)
-
-
-def add_stage(stage: ModelStage) -> None:
-    """Make a stage of your own known to `%%mirador --stages`; a known name is replaced."""
-    current().add_stage(stage)
-
-
-async def prewarm(models: Sequence[str] | None = None) -> list[Warmth]:
-    """Load the stages' models, or these, and read the stages' prompts into their caches.
-
-    Returns how ready each stage's model is. Raises EngineUnavailable where no engine answers.
-    """
-    return await current().warm(models or ())

@@ -85,18 +85,13 @@ DEFAULT_STAGES: tuple[ModelStage, ...] = (
     ),
 )
 
-# No registry has these two: each is a public model by another name, the stage brings its options.
-_MADE_OF = {
-    "speed_optimizer_phi:latest": "phi3:mini",
-    "matthew_context_provider_v5_complete:latest": "gemma2:9b",
-}
+# No registry has these two: Mirador makes them of a public model (provision.py).
+_MADE = ("speed_optimizer_phi", "matthew_context_provider_v5_complete")
 
 
 def install_command(model: str) -> str:
     """The command that installs a model in Ollama."""
-    base = _MADE_OF.get(model)
-    name = plain(model)
-    return f"ollama pull {base} && ollama cp {base} {name}" if base else f"ollama pull {model}"
+    return "%mirador provision" if plain(model) in _MADE else f"ollama pull {model}"
 
 
 def choose(stages: Sequence[ModelStage], names: Iterable[str]) -> tuple[ModelStage, ...]:
@@ -135,9 +130,12 @@ def agree(stages: Iterable[ModelStage], known: Iterable[ModelStage] = ()) -> tup
     )
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """'did you mean …?' for the known word closest to this one, or nothing."""
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """'did you mean …?' for the known word closest to this one, or nothing.
+
+    `cutoff`, in 0..1, is how close it has to be.
+    """
     import difflib
 
-    close = difflib.get_close_matches(word, list(known), n=1)
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
     return f"did you mean {close[0]}?" if close else ""

@@ -23,6 +23,7 @@ from mirador_magic.errors import MiradorError
 from mirador_magic.events import (
     ChunkReceived,
     Event,
+    RouteChosen,
     RunStarted,
     StageFailed,
     StageFinished,
@@ -172,8 +173,9 @@ class WarmUp:
                     if event.stage not in writing:
                         writing.add(event.stage)
                         self._update(models[event.stage], "warm", only="loading")
-                case RunStarted():
-                    models.update((stage.name, stage.model) for stage in event.stages)
+                case RunStarted() | RouteChosen():
+                    for stage in event.stages:
+                        models.setdefault(stage.name, stage.model)
                 case StageSubstituted():
                     models[event.stage] = event.model
                 case StageStarted():

@@ -19,6 +19,10 @@ settings.load_profile("mirador")
 # What Mirador keeps for a user (platformdirs) is no business of the tests'; kernels inherit this.
 _DATA = tempfile.TemporaryDirectory(prefix="mirador-data-")
 os.environ["XDG_DATA_HOME"] = _DATA.name
+os.environ["XDG_CONFIG_HOME"] = _DATA.name
+
+# Which stages run is the router's to say only where a test is about it.
+os.environ["MIRADOR_DEFAULT_STAGES"] = "quick_response,deep_analysis,synthesis"
 
 NEW, OLD = "0.34.1", "0.24.0"  # inference in a llama-server; the last one with inference inside
 

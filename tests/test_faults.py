@@ -102,6 +102,7 @@ def test_nothing_is_left_behind_by_faults(running: Kernel) -> None:
     assert running.value(count) == before
 
 
+@pytest.mark.timeout(400)
 def test_two_hundred_runs_with_interrupts_in_between_leave_nothing_behind(
     ollama: OllamaServer,
 ) -> None:

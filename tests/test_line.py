@@ -54,18 +54,20 @@ def test_in_a_cell_the_first_word_is_never_a_verb() -> None:
     ("text", "said"),
     [
         ("--stges a", "did you mean --stages?"),
-        ("--model", "--model has no value → write --model MODEL"),
+        ("--model", "--model has no value → write --model gemma2:9b"),
         ("--model --bg x", "--model has no value"),
         ("last week's sales", "to ask it: %mirador ask last week's sales"),
         ("stage", "the stage has no name"),
         ("stage critic --modl x", "did you mean --model?"),
         ("stage critic --system Find the flaw", "put a value with spaces in quotes"),
+        ("--temprature 1 why?", "did you mean --temperature?"),
+        ("deep_analysis.temprature=1 why?", "did you mean temperature?"),
         ("last --bg", "there is no option --bg here; it takes none"),
     ],
 )
 def test_what_cannot_be_read_is_one_line_with_its_cure(text: str, said: str) -> None:
     with pytest.raises(UsageError) as raised:
-        read(text)
+        lines.layer_of(read(text))
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
 

@@ -23,6 +23,7 @@ def test_the_public_names() -> None:
         "MiradorError",
         "ModelOptions",
         "ModelStage",
+        "Route",
         "Script",
         "ScriptedEngine",
         "StageAnswer",
@@ -30,7 +31,15 @@ def test_the_public_names() -> None:
         "Token",
         "Warmth",
         "add_stage",
+        "ask",
+        "asked",
+        "configure",
+        "in_force",
         "prewarm",
+        "provision_models",
+        "provision_plan",
+        "reset",
+        "route",
         "use_engine",
     ]
     assert all(hasattr(mirador_magic, name) for name in mirador_magic.__all__)

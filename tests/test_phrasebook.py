@@ -17,7 +17,6 @@ from mirador_magic.confidence import FAIR, LOW, SURE, UNSURE, band
 from mirador_magic.engines.base import ChatRequest, Engine, ModelInfo
 from mirador_magic.engines.embedded import EmbeddedEngine
 from mirador_magic.engines.ollama import OllamaEngine
-from mirador_magic.errors import MiradorError
 from mirador_magic.orchestrator import StreamingOrchestrator
 from mirador_magic.stages import DEFAULT_STAGES
 from mirador_magic.views.answer import Answer
@@ -216,10 +215,3 @@ def test_it_stands_back_where_there_is_another_model(tmp_path: Path) -> None:
     assert (alone := provision.substitute(stage, both[:1])) and alone.model == phrasebook.NAME
     assert alone.options.temperature == 0.0
     assert provision.substitute(stage, []) is None
-
-
-@pytest.mark.parametrize("pace", ["fast", "-1", "nan"])
-def test_a_pace_that_is_no_number_is_one_line(monkeypatch: pytest.MonkeyPatch, pace: str) -> None:
-    monkeypatch.setenv("MIRADOR_PACE", pace)
-    with pytest.raises(MiradorError, match=f"MIRADOR_PACE={pace} is not a number"):
-        asyncio.run(EmbeddedEngine().probe())

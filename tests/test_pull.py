@@ -213,7 +213,6 @@ def test_in_a_notebook_the_bar_fills_and_the_model_answers(hub: Hub, tmp_path: P
         for line, said in {
             "pull": "UsageError: '' is no source",
             "pull hf:acme/good/reciter.bin": "is no source: one looks like",
-            "provision": "UsageError: %mirador provision: of what?",
         }.items():
             cell = running.run(f"%mirador {line}")
             assert said in cell.error

@@ -220,7 +220,8 @@ def test_ctrl_c_keeps_what_was_written_and_leaves_nothing_running() -> None:
 def test_unloading_releases_the_models() -> None:
     with ipython(NO_COLOR="1") as terminal:
         terminal.type(
-            "from mirador_magic import session; e = session.current()._engines['scripted']\n"
+            "from mirador_magic.session import current; s = current(); "
+            "e = s.engines.named('scripted', s.settings())\n"
         )
         terminal.until("In [6]:")
         terminal.type("%mirador why\n")

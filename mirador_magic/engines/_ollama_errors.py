@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from urllib.parse import urlsplit
 
@@ -20,7 +20,19 @@ from mirador_magic.errors import (
     PromptTooLong,
     RequestRefused,
 )
-from mirador_magic.stages import install_command
+from mirador_magic.stages import install_command, nearest, plain
+
+GOES_ON = "run it again: it goes on where it stopped"
+
+# What mends a download, by what stands in Ollama's own words for what hindered it.
+_UNPULLED = {
+    r"no space left|quota": "free some space where Ollama keeps its models, then run it again",
+    r"\b412\b|newer version": "update Ollama: ollama --version tells which you have",
+    r"unauthorized|\b40[13]\b": "check the name, or sign in: ollama signin",
+    r"digest mismatch": "run it again: the part that is spoilt is downloaded anew",
+    r"dial |lookup |refused|reset|timeout|EOF|unreachable|x509|retries": f"connect, then {GOES_ON}",
+    r"\b(429|5\d\d)\b": f"wait a while, then {GOES_ON}",
+}
 
 
 def translated(error: Exception, host: str, model: str) -> EngineError:
@@ -41,9 +53,30 @@ def translated(error: Exception, host: str, model: str) -> EngineError:
     if isinstance(error, json.JSONDecodeError):
         said = error.doc or "an empty line"
     return BrokenStream(
-        f"Ollama sent something that cannot be read: {_words(said, 80)}",
+        f"Ollama sent something that cannot be read: {words(said, 80)}",
         "run the cell again; if it stays, update Ollama: ollama --version tells which you have",
     )
+
+
+def unpulled(
+    error: Exception, host: str, model: str, installed: Iterable[str] = (), *, doing: str = "pull"
+) -> EngineError:
+    """Our error for a download that failed, or a create; `installed` names the models there."""
+    status, said = _refusal(error) or (0, "")
+    if re.search(
+        r"manifest.*(not exist|not found|unknown)|invalid model name", said, re.IGNORECASE
+    ):
+        near = nearest(plain(model), sorted({*map(plain, installed)} - {plain(model)}))
+        cure = "look its name up in Ollama's library: one is like gemma2:9b"
+        cure = f"{near} It is installed; else {cure}" if near else cure
+        return ModelMissing(f"there is no model {model} to pull", cure)
+    if status not in (-1, 500):  # else the request was refused, before any download
+        return translated(error, host, model)
+    cures = (cure for sign, cure in _UNPULLED.items() if re.search(sign, said))
+    # Go puts the address that it asked before the reason, as: Get "https://…": dial tcp: …
+    why = said.rpartition('": ')[2]
+    cure = next(cures, f"try it alone: ollama pull {shlex.quote(model)}")
+    return EngineError(f"Ollama could not {doing} {model}: {why}", cure)
 
 
 def _refusal(error: Exception) -> tuple[int, str] | None:
@@ -55,9 +88,9 @@ def _refusal(error: Exception) -> tuple[int, str] | None:
     import httpx
 
     if (status := getattr(error, "status_code", None)) is not None:
-        return int(status), _words(getattr(error, "error", ""))
+        return int(status), words(getattr(error, "error", ""))
     if isinstance(answered := error.__context__, httpx.HTTPStatusError):
-        return answered.response.status_code, _words(answered.response.text)
+        return answered.response.status_code, words(answered.response.text)
     return None
 
 
@@ -85,13 +118,13 @@ def _refused(status: int, said: str, model: str) -> EngineError:
     return RequestRefused(f"Ollama refuses {model or 'to answer'} (HTTP {status}): {said}", cure)
 
 
-def _words(said: object, limit: int = 300) -> str:
+def words(said: object, limit: int = 300) -> str:
     """A server's own words: out of the JSON around them, on one printable line, and not too long."""
     if isinstance(said, Mapping):
-        return _words(said.get("error") or said.get("message") or "", limit)
+        return words(said.get("error") or said.get("message") or "", limit)
     with suppress(ValueError):
         if isinstance(inner := json.loads(str(said)), str | Mapping):
-            return _words(inner, limit)
+            return words(inner, limit)
     line = " ".join("".join(c if c.isprintable() else " " for c in str(said)).split())
     return f"{line[:limit]}…" if len(line) > limit else line or "it does not say why"
 
@@ -107,7 +140,7 @@ def _why(error: BaseException) -> str:
         if isinstance(link, OSError) and link.errno and link.strerror:
             return (os.strerror(link.errno) if link.errno > 0 else link.strerror).lower()
         link = link.__cause__ or link.__context__
-    return _words(error)
+    return words(error)
 
 
 def _start(host: str) -> str:

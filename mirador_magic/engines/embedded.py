@@ -21,7 +21,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import math
-import os
 import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -32,19 +31,18 @@ from mirador_magic import phrasebook
 from mirador_magic.engines._embedded_process import Child, not_installed
 from mirador_magic.engines._embedded_stream import paced
 from mirador_magic.engines.base import ChatRequest, Chunk, Loaded, ModelInfo
-from mirador_magic.errors import EngineUnavailable, ModelMissing, UsageError
+from mirador_magic.errors import EngineUnavailable, ModelMissing
 
 
 class EmbeddedEngine:
     """Runs GGUF files in child processes of its own. Keeps the Protocol `Engine`.
 
-    `pace` slows a stream down to so many chunks a second, for readers; None is $MIRADOR_PACE, and
-    without it as fast as the model writes.
+    `pace` slows a stream down to so many chunks a second, for readers; 0 is as fast as it writes.
     """
 
     name = key = "embedded"
 
-    def __init__(self, folder: Path | None = None, pace: float | None = None) -> None:
+    def __init__(self, folder: Path | None = None, pace: float = 0.0) -> None:
         self.folder = folder or _default_folder()
         self.pace = pace
         self._children: dict[Path, Child] = {}
@@ -55,8 +53,6 @@ class EmbeddedEngine:
         return f"embedded llama.cpp{paced}"
 
     async def probe(self) -> None:
-        if self.pace is None:
-            self.pace = _pace_of(os.environ.get("MIRADOR_PACE", ""))
         if sys.platform == "win32":
             raise EngineUnavailable(
                 "the embedded engine needs unix sockets, which Python on Windows lacks",
@@ -138,25 +134,11 @@ class EmbeddedEngine:
 
 
 def _default_folder() -> Path:
-    folder = os.environ.get("MIRADOR_MODELS") or "~/.local/share/mirador/models"
-    return Path(folder).expanduser()
+    return Path("~/.local/share/mirador/models").expanduser()
 
 
 def _ggufs(folder: Path) -> list[Path]:
     return sorted(file for file in folder.glob("*.gguf") if file.is_file())
-
-
-def _pace_of(text: str) -> float:
-    """Chunks a second as MIRADOR_PACE has them; 0 is no limit."""
-    try:
-        pace = float(text or 0)
-    except ValueError:
-        pace = -1.0
-    if not 0 <= pace < 1e6:
-        raise UsageError(
-            f"MIRADOR_PACE={text} is not a number of tokens a second", "set MIRADOR_PACE=30"
-        )
-    return pace
 
 
 def _find(model: str, folder: Path) -> Path:

@@ -27,7 +27,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from mirador_magic.engines._ollama_errors import translated
+from mirador_magic.engines._ollama_errors import translated, unpulled
+from mirador_magic.engines._ollama_models import Installing, Modelfile, pulled
 from mirador_magic.engines._ollama_wire import address, transport
 from mirador_magic.engines.base import ChatRequest, Chunk, Loaded, ModelInfo
 from mirador_magic.errors import (
@@ -73,7 +74,7 @@ class OllamaEngine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: AsyncClient | None = None
         self._transport: httpx.AsyncHTTPTransport | None = None
-        self._windows: dict[str, tuple[int | None, int]] = {}
+        self._windows: dict[str, tuple[int | None, int, int]] = {}
 
     @property
     def key(self) -> str:
@@ -162,6 +163,25 @@ class OllamaEngine:
         made = client.create(model, files={file.name: digest}, system=system, parameters=runner)
         await self._ask(model, made)
 
+    async def pull(self, model: str) -> AsyncGenerator[Installing, None]:
+        """Fetch a model from its registry. Closing the stream stops that; the next goes on there."""
+        client = await self._connected()
+        async with aclosing(pulled(client, self.host, model)) as steps:
+            async for step in steps:
+                yield step
+
+    async def derive(self, model: str, made: Modelfile) -> None:
+        """Make a model of another, in the place of one of that name; a base that lacks is pulled."""
+        client = await self._connected()
+        wish: dict[str, Any] = {"parameters": made.parameters, "system": made.system or None}
+        if made.messages:
+            wish["messages"] = [asdict(message) for message in made.messages]
+        try:
+            await client.create(model, from_=made.base, **wish)
+        except Exception as error:
+            raise unpulled(error, self.host, model, doing="create") from error
+        self._windows.clear()
+
     async def aclose(self) -> None:
         """Close the connections of this event loop; those of an earlier loop went with it."""
         transport, self._transport, self._client = self._transport, None, None
@@ -234,26 +254,30 @@ class OllamaEngine:
         context = request.options.num_ctx
         if 2 * tokens < min(context, SMALLEST_CONTEXT):
             return False
-        trained, keep = await self._window(request.model)
+        trained, keep, own = await self._window(request.model)
         context = min(context, trained or context)
-        size = TEMPLATE_BYTES + sum(len(_sendable(m.content).encode()) for m in request.messages)
+        size = (
+            TEMPLATE_BYTES + own + sum(len(_sendable(m.content).encode()) for m in request.messages)
+        )
         return size >= context and tokens in cut_lengths(context, keep)
 
-    async def _window(self, model: str) -> tuple[int | None, int]:
-        """The context that the model was trained with, and how many first tokens a cut spares."""
+    async def _window(self, model: str) -> tuple[int | None, int, int]:
+        """The context that the model was trained with, how many first tokens a cut spares, and how
+        many bytes the model's own messages add to a prompt."""
         if model not in self._windows:
             client = await self._connected()
             try:
                 shown = await self._ask(model, client.show(model))
             except EngineError:
-                return None, NUM_KEEP
+                return None, NUM_KEEP, 0
             known = shown.modelinfo or {}
             trained = known.get(f"{known.get('general.architecture')}.context_length")
             chosen = re.search(r"^num_keep\s+(-?\d+)", shown.parameters or "", re.MULTILINE)
             keep = int(chosen[1]) if chosen else NUM_KEEP
             if keep >= 0 and known.get("tokenizer.ggml.add_bos_token"):
                 keep += 1
-            self._windows[model] = trained, keep
+            own = (shown.modelfile or "").partition("\nMESSAGE ")[2]
+            self._windows[model] = trained, keep, len(own.encode())
         return self._windows[model]
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import json
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from mirador_magic.confidence import How
+from mirador_magic.errors import UsageError
 from mirador_magic.events import Outcome
 
 Status = Literal["waiting", "asked", "thinking", "writing", "done", "stopped", "failed", "skipped"]
+
+KINDS = ("text", "markdown", "json", "code")
 
 LIVE: frozenset[Status] = frozenset({"asked", "thinking", "writing"})
 
@@ -47,7 +53,9 @@ class StageAnswer:
 class Answer:
     """What came of a question. `outcome` is None while the run goes on.
 
-    `first_token` and `total` are in seconds from the run's start.
+    `first_token` and `total` are in seconds from the run's start. `route` says why it went through
+    these stages, '' where they were named; `turns` are the conversation that it continues, each a
+    question and the answer to it.
     """
 
     question: str
@@ -56,6 +64,8 @@ class Answer:
     outcome: Outcome | None = None
     first_token: float | None = None
     total: float = 0.0
+    route: str = ""
+    turns: tuple[tuple[str, str], ...] = ()
 
     @property
     def text(self) -> str:
@@ -63,6 +73,44 @@ class Answer:
         written = [stage for stage in self.stages if stage.text]
         done = [stage for stage in written if stage.status == "done"]
         return (done or written or [_NOTHING])[-1].text
+
+    @property
+    def code(self) -> str:
+        """The text's fenced code, its blocks one below the other; '' where it has none."""
+        from markdown_it import MarkdownIt
+
+        tokens = MarkdownIt("commonmark").parse(self.text)
+        return "\n".join(token.content for token in tokens if token.type == "fence")
+
+    def json(self) -> Any:
+        """The text, or its fenced code, read as JSON. Raises UsageError where it is none."""
+        for text in (self.text, self.code):
+            with contextlib.suppress(ValueError):
+                return json.loads(text)
+        raise UsageError(
+            "the answer is no JSON", "ask for JSON alone; it is in mirador_answer.text"
+        )
+
+    def as_(self, kind: str) -> Any:
+        """The answer as `text`, `markdown`, `json` or `code`."""
+        return {"text": self.__str__, "markdown": self.to_markdown, "json": self.json}.get(
+            kind, lambda: self.code
+        )()
+
+    def to_markdown(self) -> str:
+        """What every stage wrote, as Markdown, each below a heading with its name."""
+        return "\n\n".join(
+            f"## {stage.name}\n\n{stage.text.strip()}" for stage in self.stages if stage.text
+        )
+
+    def insert(self) -> None:
+        """Put the answer's code into the next cell. Raises UsageError where there is none."""
+        # By name: an answer is read where no notebook is, too.
+        shell = importlib.import_module("IPython").get_ipython()
+        if shell is None or not self.code:
+            why = "the answer holds no code" if shell else "there is no notebook here"
+            raise UsageError(why, "print(mirador_answer.text)")
+        shell.set_next_input(self.code.rstrip())
 
     def __str__(self) -> str:
         return self.text
@@ -96,6 +144,7 @@ def joined(past: Answer, now: Answer) -> Answer:
     stages = [_joined(stage, new.pop(stage.name, None)) for stage in past.stages]
     return replace(
         now,
+        route=past.route,
         engine=now.engine or past.engine,
         stages=(*stages, *new.values()),
         outcome=past.outcome if now.outcome == "failed" else now.outcome,

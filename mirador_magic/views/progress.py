@@ -7,6 +7,7 @@ from typing import Any
 
 from IPython.display import display
 
+from mirador_magic.engines._ollama_models import Installing
 from mirador_magic.pull import Progress
 from mirador_magic.views import words
 
@@ -41,6 +42,21 @@ class ProgressLine:
             self._display = display({"text/plain": text}, raw=True, display_id=True)
         else:
             self._display.update({"text/plain": text}, raw=True)
+
+
+class InstallLine:
+    """Shows how far Ollama is with a model: a bar for a download, a line for what has no length."""
+
+    def __init__(self, *, in_notebook: bool) -> None:
+        self._in_notebook = in_notebook
+        self._bars: dict[str, ProgressLine] = {}
+
+    def __call__(self, step: Installing) -> None:
+        if step.total:
+            bar = self._bars.setdefault(step.model, ProgressLine(in_notebook=self._in_notebook))
+            bar(Progress(f"{step.model}: {step.doing}", step.done, step.total))
+        elif step.model not in self._bars or step.action == "create":
+            print(f"{words.one_line(step.model)}: {words.one_line(step.doing)}")
 
 
 def _size(count: int) -> str:

@@ -16,6 +16,7 @@ from mirador_magic.events import (
     Event,
     NextPlanned,
     Outcome,
+    RouteChosen,
     RunFinished,
     RunStarted,
     StageDelayed,
@@ -25,6 +26,7 @@ from mirador_magic.events import (
     StageStopped,
     StageSubstituted,
     ThinkingReceived,
+    TurnsLeftOut,
 )
 from mirador_magic.stages import ModelStage
 from mirador_magic.views.answer import Answer, StageAnswer, Status, joined
@@ -98,6 +100,13 @@ class StageState:
             )
         self.model = event.model
 
+    def left_out(self, event: TurnsLeftOut) -> None:
+        turns = "first turn" if event.turns == 1 else f"first {event.turns} turns"
+        self.notes.append(
+            f"the conversation's {turns} did not fit into the context of {event.num_ctx} tokens "
+            "→ %mirador reset, or raise num_ctx"
+        )
+
     def finished(self, event: StageFinished) -> None:
         self.status, self.ended = "done", event.at
         self.tokens, self.decode_s = event.end.output_tokens, event.end.decode_s
@@ -161,6 +170,8 @@ class RunState:
         self._past = past
         self._warmth = warmth
         self.question = ""
+        self.route = ""
+        self.turns: tuple[tuple[str, str], ...] = ()
         self.engine = ""
         self.stages: dict[str, StageState] = {}
         self.started: float | None = None
@@ -178,6 +189,8 @@ class RunState:
         now = self._clock() if self.ended is None else self.ended
         answer = Answer(
             question=self.question,
+            route=self.route,
+            turns=self.turns,
             engine=self.engine,
             stages=tuple(state.answer(now, self._warmth) for state in self.stages.values()),
             outcome=self.outcome,
@@ -208,13 +221,20 @@ class RunState:
             case NextPlanned() | StageDelayed():
                 if event.why:
                     self.stages[event.stage].notes.append(_told(event))
+            case TurnsLeftOut():
+                self.stages[event.stage].left_out(event)
             case StageFailed():
                 self.stages[event.stage].failed(event)
             case StageStopped():
                 self.stages[event.stage].stopped(event)
             case RunStarted():
                 self.question, self.started = event.query, event.at
+                self.turns = event.turns
                 self.stages = {stage.name: StageState(stage) for stage in event.stages}
+            case RouteChosen():
+                self.route = event.why
+                for stage in event.stages:
+                    self.stages.setdefault(stage.name, StageState(stage))
             case EngineChosen():
                 self.engine = event.label
             case RunFinished():

@@ -53,8 +53,9 @@ def seconds(value: float) -> str:
 
 
 def header(answer: Answer) -> str:
-    """The first line: the route, the engine, the first token and the total."""
-    parts = ["mirador", " → ".join(stage.name for stage in answer.stages)]
+    """The first line: the route and why, the engine, the first token and the total."""
+    parts = ["mirador", *filter(None, [one_line(answer.route)])]
+    parts.append(" → ".join(stage.name for stage in answer.stages))
     parts += [one_line(answer.engine)] if answer.engine else []
     if answer.first_token is not None:
         parts.append(f"first token {seconds(answer.first_token)}")

@@ -48,6 +48,7 @@ def write_models(folder: Path) -> dict[str, Path]:
             shape=_SHAPES.get(name, TINY),
             loop=name == SLOW,
             probability=_PROBABILITIES.get(name, 1.0),
+            known="Why is the sky blue" if name == QUICK else "",
         )
         for name, script in RECITED.items()
     }

@@ -82,7 +82,7 @@ def write(
     merges = _merges(known)
     spelled = [*map(_spelled, pieces)]
     known_tokens = {left + right for left, right in merges} - {*spelled}
-    tokens = [*_BYTES.values(), START, END, *sorted(known_tokens), *spelled]
+    tokens = [*_BYTES.values(), *sorted(known_tokens), START, END, *spelled]
     width = _round_up(max(shape.width, len(pieces) + 1), math.lcm(_ALIGNMENT, 2 * shape.heads))
     shape = replace(shape, width=width)
     tensors = _recital(width, len(tokens), len(pieces), loop, _gap(probability, len(tokens)))
