@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lab bench phrasebook screenshots venv lint clean
+.PHONY: demo test lab bench router phrasebook screenshots venv lint clean
 
 demo: venv  ## run the quick-start notebook on the engine that is there, print the answer
 	$(BIN)/python -m notebooks.demo
@@ -16,8 +16,15 @@ lab: venv  ## open the notebooks in JupyterLab
 bench: venv  ## what a user waits for, beside its baselines
 	$(BIN)/python -m benchmarks.kernel
 	$(BIN)/python -m benchmarks.phrasebook
+	$(BIN)/python -m benchmarks.router
 	$(BIN)/python -m benchmarks.view
 	$(BIN)/python -m benchmarks.stages
+
+router:  ## train the router anew: two minutes
+	$(PYTHON) -m venv build/train
+	build/train/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	build/train/bin/python -m pip install --quiet --editable . --group train
+	build/train/bin/python -m training.router.train | tee training/router/train.log
 
 phrasebook:  ## train Mirador's own model anew: about an hour on two cores, 4 GB of torch
 	$(PYTHON) -m venv build/train

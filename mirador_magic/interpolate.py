@@ -123,7 +123,7 @@ _LITERAL = re.compile(
     ),
     re.DOTALL,
 )
-_F_BEFORE = re.compile(r"(?<!\w)(?:[rR]?[fF][rR]?)\Z")
+_F_BEFORE = re.compile(r"[fF][rR]?\Z")
 # Elsewhere triple quotes set a text apart, as prompts do
 _CODE_BEFORE = re.compile(r"(?:[=(,\[{+]|\breturn)\s*[rRbBuU]{0,2}\Z")
 # A group without braces in it is of no interest, and one step instead of two
@@ -407,7 +407,7 @@ def _parses(source: str) -> bool:
 
 
 def _is_bare(node: ast.AST) -> bool:
-    """Whether prose may read so: `{a}`, `- {a}`, `Rows: {a}`, `{a} and {b}`, `Data`."""
+    """Whether prose may read so: `{a}`, `- {a}`, `Rows: {a}`, `{a} and {b}`, `{a} is big`."""
     match node:
         case ast.Set() | ast.Name() | ast.Constant() | ast.Attribute():
             return True
@@ -419,6 +419,9 @@ def _is_bare(node: ast.AST) -> bool:
             return True
         case ast.BoolOp(values=parts) | ast.Tuple(elts=parts):
             return all(_is_bare(part) for part in parts)
+        case ast.Compare(left=left, ops=ops, comparators=others):
+            words = all(isinstance(op, ast.Is | ast.IsNot | ast.In | ast.NotIn) for op in ops)
+            return words and all(_is_bare(part) for part in (left, *others))
     return False
 
 

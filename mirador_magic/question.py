@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 
 from mirador_magic.interpolate import fill, shown
@@ -32,7 +33,8 @@ def _cells(notebook: Mapping[str, object], count: int) -> list[str]:
 def _cell(number: int, code: str, values: object) -> str:
     told = f"In [{number}]:\n{_fenced(_bounded(code))}"
     if isinstance(values, Mapping) and number in values:
-        told += f"\nOut[{number}]:\n{_fenced(_bounded(shown(values[number])))}"
+        with contextlib.suppress(Exception):  # a value that cannot write itself is left out
+            told += f"\nOut[{number}]:\n{_fenced(_bounded(shown(values[number])))}"
     return told
 
 

@@ -36,13 +36,13 @@ WEIGHTS = Path(__file__).parent / "models" / "router.json"
 COSTS = ((0.0, 1.0, 1.6), (1.0, 0.0, 1.0), (2.2, 1.1, 0.0))
 UNSURE = 0.4  # a likelihood under which nothing is likely enough
 
-_LOOKED_AT = 3000  # characters of a question, half of them from its end
-_ASK_HEAD, _ASK_TAIL = 190, 110  # characters of the ask that are scored
+_LOOKED_AT = 1600  # characters of a question, half of them from its end
+_ASK_HEAD, _ASK_TAIL = 140, 80  # characters of the ask that are scored
 _LENGTHS = (3, 5, 8, 12, 17, 24, 34, 50, 80)  # words: the ends of what counts as one length
 
 # A line of code, a log, a table or a prompt's echo, as it is pasted.
 _PASTED = re.compile(
-    r"\s{4}|\t|[>$%#+<|{}\[\]()@*/\\][^?]*$|Traceback|File \"|In ?\[|Out ?\[|\d[\d:./,;\s-]*$"
+    r"[>$%#+<|{}\[\]()@*/\\][^?]*$|Traceback|File \"|In ?\[|Out ?\[|\d[\d:./,;\s-]*$"
     r"|(?:import \w[\w., ]*|from [\w.]+ import.*|(?:async )?def \w+\(.*|class \w+.*:|return\b.*"
     r"|(?:for|while|if|elif|with|else|try|except)\b.*:|print\(.*|end|fi|done|pass)$"
     r"|(?:SELECT|FROM|WHERE|JOIN|LEFT|GROUP|ORDER|CREATE|INSERT|UPDATE|AND|WITH) "
@@ -82,7 +82,7 @@ class Route:
     reasons: tuple[str, ...]
 
     def __str__(self) -> str:
-        share = f"{self.complexity} ({self.probabilities[self.complexity]:.0%})"
+        share = f"{self.complexity} ({100 * self.probabilities[self.complexity]:.0f} %)"
         return f"{share}: {', '.join(self.reasons)}" if self.reasons else share
 
 
@@ -159,7 +159,8 @@ def _told(name: str) -> str:
     if name.startswith("#words"):
         end = int(name.removeprefix("#words"))
         return f"at most {end} words" if end <= _LENGTHS[-1] else f"over {_LENGTHS[-1]} words"
-    return f"“{name}”" if name.isalpha() and len(name) > 1 else ""
+    # The little words count, and tell a reader nothing.
+    return f"“{name}”" if name.isalpha() and len(name) > 3 else ""
 
 
 def _parted(query: str) -> tuple[str, list[str]]:
@@ -173,11 +174,15 @@ def _parted(query: str) -> tuple[str, list[str]]:
         if _FENCE.match(line):
             fenced = not fenced
         elif line.strip():
-            (pasted if fenced or _PASTED.match(line) else asked).append(line)
+            (pasted if fenced or _is_pasted(line) else asked).append(line)
     ask = "\n".join(asked or pasted).strip().lower()
     if len(ask) > _ASK_HEAD + _ASK_TAIL:
         ask = f"{ask[:_ASK_HEAD]} {ask[-_ASK_TAIL:]}"
     return ask, pasted if asked else []
+
+
+def _is_pasted(line: str) -> bool:
+    return line.startswith(("    ", "\t")) or _PASTED.match(line.lstrip()) is not None
 
 
 def _marks(ask: str, words: list[str], pasted: list[str]) -> list[str]:
