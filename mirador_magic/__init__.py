@@ -14,6 +14,7 @@ from mirador_magic.api import (
     ask,
     asked,
     configure,
+    diagnose,
     in_force,
     prewarm,
     provision_models,
@@ -53,6 +54,8 @@ __all__ = [
     "ask",
     "asked",
     "configure",
+    "controls",
+    "diagnose",
     "in_force",
     "prewarm",
     "provision_models",
@@ -61,6 +64,14 @@ __all__ = [
     "route",
     "use_engine",
 ]
+
+
+def controls() -> object:
+    """A widget to set engine, route, stages and models with, and to warm models: `%mirador controls`."""
+    from mirador_magic.session import current
+    from mirador_magic.views.switchboard import switchboard
+
+    return switchboard(current())
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

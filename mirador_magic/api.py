@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mirador_magic import settings as settings_
+from mirador_magic.doctor import Finding, examine
 from mirador_magic.engines._ollama_models import Installing
 from mirador_magic.engines.base import Engine
 from mirador_magic.provision import Need
@@ -87,6 +88,11 @@ async def provision_models(
     """Do what the plan says, or `needs` of it; `tell` hears how far it is. May be stopped and repeated."""
     session = current()
     await session.provision(await session.plan() if needs is None else needs, tell)
+
+
+async def diagnose() -> list[Finding]:
+    """What is wrong here, and what mends it: of the settings, the engine, the models, the kernel."""
+    return [finding async for finding in examine(current())]
 
 
 async def prewarm(models: Sequence[str] | None = None) -> list[Warmth]:

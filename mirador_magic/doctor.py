@@ -13,13 +13,14 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import json
+import logging
 import os
 import platform
 import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -35,6 +36,8 @@ from mirador_magic.settings import Layer, Settings
 from mirador_magic.stages import DEFAULT_STAGES, ModelStage, agree, choose, install_command, plain
 from mirador_magic.views.words import one_line, seconds
 
+log = logging.getLogger(__name__)
+
 Level = Literal["ok", "warn", "bad"]
 Version = Callable[[str], str]  # of an installed distribution, "" where there is none
 
@@ -43,11 +46,15 @@ FIRST_TOKEN_S = 1.0  # the first token that Mirador promises
 ASK_S = (
     30.0  # for a question that an engine answers out of hand, one token of a warm model among them
 )
+TOKENS = 32  # of an answer, at the most
 LOAD_S = 120.0  # for a cold model's first token
 
 _MARKS: Mapping[Level, str] = {"ok": "✓", "warn": "!", "bad": "✗"}
 _ANEW = "run it again; if it stays so, start the engine anew: ollama serve"
 _CURES = {"first token": "take a smaller model, or look what is at work: ollama ps"}
+
+
+_THINK_LESS = "mirador_magic.configure(**{{'{}.think': 'off'}})"
 
 
 @dataclass(frozen=True)
@@ -159,7 +166,8 @@ def nesting(loop: asyncio.AbstractEventLoop, version: Version) -> list[Finding]:
     if nester and loses and not _is_at_least(nester, (1, 7, 3)):
         what = f"nest_asyncio2 {nester} loses cells that are queued behind one under %%time"
         return [_found("warn", "loop", what, f"{get}, and restart the kernel")]
-    return [_found("ok", "loop", f"cells are awaited; {nester or 'nest_asyncio'} nests the rest")]
+    rest = f"nest_asyncio2 {nester}" if nester else "nest_asyncio"
+    return [_found("ok", "loop", f"cells are awaited; what cannot be is nested by {rest}")]
 
 
 def proxies(environ: Mapping[str, str], version: Version) -> Finding:
@@ -183,7 +191,7 @@ def memory_needs(
     there = {plain(model.name) for model in resident}
     need, most = sum(sizes.values()), max(sizes.values(), default=0)
     rest = sum(size for name, size in sizes.items() if plain(name) not in there)
-    what = f"the stages' models have {_gb(need)}, more with their context"
+    what = f"the stages' models take {_gb(need)}, more with their context"
     if not need:
         return _found("ok", "memory", "the engine does not tell how large the models are")
     if any(model.vram for model in resident):
@@ -260,7 +268,7 @@ class _Patient:
             try:
                 await engines.named("ollama", self._settings).probe()
             except EngineUnavailable as error:
-                what = f"{error.what}: {engine.label} answers in its place"
+                what = f"{error.what}; {engine.label} answers in its place"
                 found = [_found("warn", "engine", what, error.cure or _ANEW), *await self._ways()]
         return found
 
@@ -348,29 +356,30 @@ class _Patient:
         own = f"{stage.name}.model"
         cure = f"a smaller model: mirador_magic.configure(**{{{own!r}: NAME}}), or a GPU"
         if heard.thought:
-            cure = f"it thinks first: mirador_magic.configure(**{{'{stage.name}.think': 'off'}})"
+            cure = f"it thinks first: {_THINK_LESS.format(stage.name)}"
         return [_in_time(heard.first, f"{stage.model}: {seconds(heard.first)} warm", cure)]
 
     def _silent(self, heard: _Heard, stage: ModelStage) -> Finding:
-        cure = "take another model for it: %mirador settings tells which are in force"
-        if heard.thought:
-            cure = f"mirador_magic.configure(**{{'{stage.name}.think': 'off'}})"
-        return _found("bad", "first token", f"{stage.model} ended without a word", cure)
+        other = "take another model for it: %mirador settings tells which are in force"
+        if not heard.thought:
+            return _found("bad", "first token", f"{stage.model} ended without a word", other)
+        what = f"{stage.model} has thought for {TOKENS} tokens, and written no word"
+        cure = other if stage.think is False else _THINK_LESS.format(stage.name)
+        return _found("warn", "first token", what, cure)
 
     async def _ask(self, question: str) -> _Heard:
-        """Ask the first stage's model as a run would, and hang up once there is enough."""
+        """Ask the first stage's model as a run would, for a few tokens; nothing is hung up on."""
         assert self.engine
-        began, first, texts, told, thought = self._clock(), None, 0, False, False
-        request = prompts.request(self._running[0], question, ())
-        async with aclosing(self.engine.stream(request)) as chunks:
+        own = self._running[0]
+        few = min(own.options.num_predict or TOKENS, TOKENS)
+        stage = replace(own, options=replace(own.options, num_predict=few))
+        began, first, told, thought = self._clock(), None, False, False
+        async with aclosing(self.engine.stream(prompts.request(stage, question, ()))) as chunks:
             async for chunk in chunks:
                 thought |= bool(chunk.thinking)
                 told |= bool(chunk.logprobs)
-                if chunk.text:
-                    first = self._clock() - began if first is None else first
-                    texts += 1
-                if first is not None and (told or texts == 3):
-                    break
+                if chunk.text and first is None:
+                    first = self._clock() - began
         return _Heard(first, told, thought)
 
     async def weigh(self) -> list[Finding]:
@@ -460,6 +469,7 @@ async def _within(topic: str, limit: float, step: Awaitable[list[Finding]]) -> l
     except MiradorError as error:
         return [_found("bad", topic, error.what, error.cure or _CURES.get(topic, _ANEW))]
     except Exception as error:  # what nobody foresaw is a finding too, and the rest is examined
+        log.info("the doctor stumbled over %s", topic, exc_info=True)
         what = f"{type(error).__name__}: {error}"
         return [_found("bad", topic, what, _CURES.get(topic, _ANEW))]
 

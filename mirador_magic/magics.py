@@ -316,6 +316,11 @@ class MiradorMagics(Magics):
         file = await self.session.pull(read.text, shown)
         print(f"{file} is there → %%mirador --engine embedded --model {file.stem}")
 
+    async def _controls(self, read: Line) -> None:
+        from mirador_magic.views.switchboard import switchboard
+
+        display(switchboard(self.session))
+
     async def _provision(self, read: Line) -> None:
         if "--phrasebook" in read.options:
             label = await self.session.provision_phrasebook()
@@ -337,6 +342,7 @@ class MiradorMagics(Magics):
 
 
 _NOTEBOOK: Mapping[str, Callable[[MiradorMagics, Line], Awaitable[None]]] = {
+    "controls": MiradorMagics._controls,
     "pull": MiradorMagics._pull,
     "provision": MiradorMagics._provision,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
+from mirador_magic import doctor as doctors
 from mirador_magic import line as lines
 from mirador_magic import router
 from mirador_magic.errors import MiradorError, UsageError
@@ -67,6 +68,16 @@ async def reset(session: Session, read: Line) -> None:
     session.reset()
 
 
+async def doctor(session: Session, read: Line) -> None:
+    findings = []
+    async for finding in doctors.examine(session):
+        findings.append(finding)
+        if "--json" not in read.options:
+            print(doctors.line(finding))
+    if "--json" in read.options:
+        print(doctors.as_json(findings))
+
+
 async def status(session: Session, read: Line) -> None:
     print(await _status(session))
 
@@ -101,6 +112,7 @@ def _short(text: str) -> str:
 
 
 VERBS: Mapping[str, Verb] = {
+    "doctor": doctor,
     "history": history,
     "reset": reset,
     "route": route,

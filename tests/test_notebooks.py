@@ -122,6 +122,63 @@ def test_the_quick_start_on_ollama(tmp_path: Path) -> None:
     assert "Ollama 0.34.1" in shown
 
 
+SAID = {
+    "%mirador What is the capital": ["mirador · simple (", RECITED[QUICK]],
+    "%mirador route": ["complex (", "stages: quick_response, deep_analysis, synthesis"],
+    "%mirador --balanced": ["quick_response → synthesis"],
+    "%mirador --stages quick_response,deep": ["quick_response → deep_analysis"],
+    "--num-predict 100": [RECITED[QUICK]],
+    "%mirador settings": ["0.2", "%config", "default_stages", "MIRADOR_DEFAULT_STAGES"],
+    "--stages critic": [RECITED[DEEP][:20]],
+    "%mirador controls": ["Switchboard"],
+    "--show-prompt\nWhich river flows through {city}? Our": ["Ulaanbaatar", "'north': 12", "{this}"],
+    "--raw --show-prompt": ["{city}"],
+    "--context 2": ["KeyError: 'west'", "In ["],
+    "-c How many": [RECITED[QUICK]],
+    "%mirador history": ["1  My team has nine people.", "↳ How many people"],
+    "reply.to_markdown": ["## quick_response"],
+    "len(words": ["True"],
+    "quick_respons ": ["did you mean quick_response?"],
+    "--temprature": ["did you mean --temperature?"],
+    "gemma2:9c": ["did you mean gemma2:9b?", "ollama pull gemma2:9c", "installed: "],
+    "--host 127.0.0.1:9": ["does not answer at http://127.0.0.1:9"],
+    "two:11434": ["names 2 hosts"],
+    "%mirador provision": ["quick_response  speed_optimizer_phi:latest  installed"],
+    "%mirador doctor": ["Ollama 0.34.1", "first token"],
+}
+
+
+@pytest.mark.usefixtures("on_ollama")
+def test_daily_use_on_ollama(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each line of the guide does what it says, the slips in one line each."""
+    monkeypatch.setenv("MIRADOR_DEFAULT_STAGES", "auto")
+    copy = tmp_path / "02_daily_use.ipynb"
+    shutil.copy(QUICKSTART.with_name(copy.name), copy)
+    execute(copy)
+    cells = [cell for cell in nbformat.read(copy, as_version=4).cells if cell.cell_type == "code"]
+    for start, texts in SAID.items():
+        (cell, *_) = [cell for cell in cells if start in cell.source]
+        for text in texts:
+            assert text in told(cell), (start, told(cell))
+    for cell in cells:
+        failed = [output for output in cell.outputs if output.output_type == "error"]
+        assert bool(failed) == ("raises-exception" in cell.metadata.get("tags", [])) or (
+            cell.source == "%mirador provision"
+        ), cell.source
+        if failed and cell.source.startswith("%"):
+            assert len(failed[0].traceback) == 1, failed
+    assert "there is no question" in told(next(c for c in cells if c.source == "%%mirador"))
+
+
+def told(cell: nbformat.NotebookNode) -> str:
+    """All that a cell shows, as plain text."""
+    parts = []
+    for output in cell.outputs:
+        parts.append(output.get("text", "") + "\n".join(output.get("traceback", ())))
+        parts.append(output.get("data", {}).get("text/plain", ""))
+    return "\n".join(parts)
+
+
 def test_the_demo_without_ollama(tmp_path: Path) -> None:
     env = {**os.environ, "OLLAMA_HOST": "127.0.0.1:9", "MIRADOR_MODELS": str(tmp_path)}
     done = subprocess.run(

@@ -34,6 +34,8 @@ def test_the_public_names() -> None:
         "ask",
         "asked",
         "configure",
+        "controls",
+        "diagnose",
         "in_force",
         "prewarm",
         "provision_models",

@@ -317,6 +317,19 @@ def _instances() -> set[str]:
     return set(widget._instances)
 
 
+def test_a_session_has_one_board_until_it_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def deeds(session: Session, board: Switchboard) -> None:
+        assert switchboard(session) is board
+        board.close()
+        other = switchboard(session)
+        assert other is not board
+        await settled()
+        other.close()
+        await settled()
+
+    on_board(monkeypatch, deeds)
+
+
 def test_without_a_loop_it_is_an_error_in_one_line() -> None:
     with pytest.raises(UsageError, match=r"controls\(\) needs a notebook → %mirador settings"):
         switchboard(Session())
@@ -324,7 +337,7 @@ def test_without_a_loop_it_is_an_error_in_one_line() -> None:
 
 BOARD = """
 from mirador_magic.session import current
-from mirador_magic.views.switchboard import switchboard
+from mirador_magic.views.switchboard import Switchboard, switchboard
 board = switchboard(current())
 board
 """
@@ -405,12 +418,12 @@ def test_warm_and_let_go_are_clicks(page: Page) -> None:
 def test_what_is_saved_can_be_read_without_a_kernel(page: Page) -> None:
     assert "application/vnd.jupyter.widget-view+json" in page.shown
     for kind in ("text/html", "text/plain"):
-        for text in ("run this cell", "route: own choice", "quick_response"):
+        for text in ("run this cell", "route: deep (quick_response, ", "quick_response"):
             assert text in page.shown[kind]
 
 
 def test_closing_leaves_text_and_no_task(page: Page) -> None:
-    cell = page.kernel.run("other = switchboard(current())\ndisplay(other)\nother.close()")
+    cell = page.kernel.run("other = Switchboard(current())\ndisplay(other)\nother.close()")
     assert cell.status == "ok", cell.error
     (shown,) = cell.shown
     assert set(shown) == {"text/html", "text/plain"}

@@ -63,7 +63,10 @@ _STYLE = """<style>
 .mirador-board {max-width: 960px; overflow: visible}
 .mirador-board > .mirador-sheet {display: none}
 .mirador-board .mirador-row {display: flex; flex-wrap: wrap; align-items: center; gap: 2px 12px;
-  overflow: visible}
+  margin: 2px 0; overflow: visible}
+.mirador-board .widget-checkbox label {display: flex; align-items: center; line-height: 28px}
+.mirador-board .widget-checkbox input {margin: 0 6px 0 0}
+.mirador-board .mirador-row input[type=text], .mirador-board select {height: 26px; line-height: 24px}
 .mirador-board .mirador-row > * {margin: 0; width: auto}
 .mirador-board .mirador-row > .widget-checkbox {flex: 0 0 auto; min-width: 0}
 .mirador-board .mirador-row > .widget-dropdown {flex: 0 1 300px}
@@ -121,14 +124,12 @@ class Switchboard(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets tells no
     Raises UsageError where no loop runs, and for settings that cannot be read.
     """
 
+    _is_closed = True  # until it is made
+
     def __init__(self, session: Session) -> None:
-        try:
-            self._loop = asyncio.get_running_loop()
-        except RuntimeError:
-            raise UsageError("controls() needs a notebook", "%mirador settings") from None
+        self.loop = _running_loop()
         session.settings()
         self._session = session
-        self._is_closed = False
         self._painter: int | None = None  # the thread that sets widgets now
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -141,6 +142,7 @@ class Switchboard(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets tells no
         self._column: tuple[ipywidgets.Widget, ...] = ()
         self._displays: list[DisplayHandle] = []
         self._make()
+        self._is_closed = False
         self._paint()
         self._look()
         atexit.register(self.close)  # so that what is saved then needs no kernel
@@ -172,7 +174,9 @@ class Switchboard(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets tells no
         model = kit.make(ipywidgets.Combobox, continuous_update=False)
         lamp = kit.make(ipywidgets.HTML)
         warm = self._button("Warm", f"Load the model of {name}", lambda: self._warm(name))
-        leave = self._button("Let go", "Take it out of memory", lambda: self._let_go(name))
+        leave = self._button(
+            "Let go", f"Take the model of {name} out of memory", lambda: self._let_go(name)
+        )
         self._on(ask, lambda value: self._choose(name, value))
         self._on(model, lambda value: self._set(**{f"{name}.model": value}))
         box = self._row(ask, model, lamp, warm, leave, kind="mirador-stage-row")
@@ -196,8 +200,8 @@ class Switchboard(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets tells no
         widget.observe(hear, "value")
 
     def _post(self, deed: Callable[[], object]) -> None:
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._do, deed)
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self._do, deed)
 
     def _do(self, deed: Callable[[], object]) -> None:
         if self._is_closed:
@@ -276,7 +280,7 @@ class Switchboard(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets tells no
                 self._say(str(error))
             self._look()
 
-        self._keep(self._loop.create_task(guarded(), name="mirador controls"))
+        self._keep(self.loop.create_task(guarded(), name="mirador controls"))
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
@@ -287,7 +291,7 @@ class Switchboard(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets tells no
         self._is_stale = True
         if not (self._is_looking or self._is_closed):
             self._is_looking = True
-            self._keep(self._loop.create_task(self._ask_engine(), name="mirador controls"))
+            self._keep(self.loop.create_task(self._ask_engine(), name="mirador controls"))
 
     async def _ask_engine(self) -> None:
         try:
@@ -343,7 +347,7 @@ class Switchboard(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets tells no
             row.ask.tooltip = f"Ask {name}"
             row.model.options = names
             row.model.value = stage.model
-            row.model.tooltip = _what(f"{name}.model", settings.of(name, "model"))
+            row.model.tooltip = f"{name}: {_what('model', settings.of(name, 'model'))}"
         self._stages = stages
         boxes = [self.rows[name].box for name in stages]
         column = (self._sheet, self._top, *boxes, self._foot)
@@ -361,7 +365,7 @@ class Switchboard(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets tells no
             row.leave.disabled = warmth.state != "warm"
             is_loading = is_loading or warmth.state == "loading"
         if is_loading and self._timer is None:
-            self._timer = self._loop.call_later(TICK, self._tick)
+            self._timer = self.loop.call_later(TICK, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
@@ -413,7 +417,7 @@ class Switchboard(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets tells no
 
     def _lamp(self, stage: ModelStage, warmth: Warmth) -> str:
         """How ready a stage's model is: a dot, words, and all that is known where one points."""
-        clock = self._session.warmup.clock if self._session.warmup else self._loop.time
+        clock = self._session.warmup.clock if self._session.warmup else self.loop.time
         now = clock()
         told = words.readiness(warmth, now)
         if plain(warmth.model) != plain(stage.model):
@@ -439,7 +443,9 @@ class Switchboard(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets tells no
     def _twin(self) -> dict[str, str]:
         """The controls as text: what is in force, and how to have them again."""
         stages = [f"{name}: {stage.model}" for name, stage in self._stages.items()]
-        lines = [f"route: {self.route.value}", f"engine: {self.engine.value}", *stages]
+        asked = ", ".join(name for name, row in self.rows.items() if row.ask.value)
+        route = f"route: {self.route.value}{f' ({asked})' if asked else ''}"
+        lines = [route, f"engine: {self.engine.value}", *stages]
         plain_text = "\n".join(map(words.one_line, [_TWIN, *lines]))
         shown = "".join(f"<div>{html.escape(line)}</div>" for line in plain_text.splitlines())
         return {"text/html": f'<div style="{QUIET}">{shown}</div>', "text/plain": plain_text}
@@ -449,12 +455,13 @@ class Switchboard(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets tells no
         if self._is_closed:
             return
         self._is_closed = True
+        _boards.pop(self._session, None)
         atexit.unregister(self.close)
         twin = self._twin()
         for display in self._displays:
             display.update(twin, raw=True)
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._end)
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self._end)
         self._kit.close()
         super().close()
 
@@ -465,12 +472,25 @@ class Switchboard(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets tells no
             task.cancel()
 
 
+_boards: dict[Session, Switchboard] = {}  # the open ones
+
+
 def switchboard(session: Session) -> Switchboard:
-    """The controls of this session, to be shown in a notebook.
+    """The controls of this session: the ones that are open, which may be shown in many places.
 
     Raises UsageError where no loop runs, and for settings that cannot be read.
     """
-    return Switchboard(session)
+    board = _boards.get(session)
+    if board is None or board.loop is not _running_loop():
+        board = _boards[session] = Switchboard(session)
+    return board
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise UsageError("controls() needs a notebook", "%mirador settings") from None
 
 
 def route_of(stages: Sequence[str]) -> str:
@@ -485,9 +505,8 @@ def _told(key: str) -> str:
 
 def _what(key: str, given: Given | None) -> str:
     """What a setting is, and where its value comes from."""
-    name = key.rpartition(".")[2]
     place = given.source if given and given.source != "default" else "Mirador's own default"
-    return f"{KEYS[name].what}; set by {place}"
+    return f"{KEYS[key].what}; set by {place}"
 
 
 def _nothing() -> None:
