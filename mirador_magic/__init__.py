@@ -69,7 +69,7 @@ __all__ = [
 def controls() -> object:
     """A widget to set engine, route, stages and models with, and to warm models: `%mirador controls`."""
     from mirador_magic.session import current
-    from mirador_magic.views.switchboard import switchboard
+    from mirador_magic.switchboard import switchboard
 
     return switchboard(current())
 

@@ -317,7 +317,7 @@ class MiradorMagics(Magics):
         print(f"{file} is there → %%mirador --engine embedded --model {file.stem}")
 
     async def _controls(self, read: Line) -> None:
-        from mirador_magic.views.switchboard import switchboard
+        from mirador_magic.switchboard import switchboard
 
         display(switchboard(self.session))
 
@@ -453,6 +453,8 @@ def unload(shell: InteractiveShell) -> None:
         return
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("mirador", None)
+    if board := sys.modules.get("mirador_magic.switchboard"):
+        board.leave(magics.session)
     if magics.completer in shell.Completer.custom_matchers:
         shell.Completer.custom_matchers.remove(magics.completer)
     if magics.warming:

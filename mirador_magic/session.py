@@ -121,7 +121,7 @@ class Session:
         """
         settings = self.settings(request.settings)
         known = self._stages(settings)
-        names = request.stages or settings["default_stages"] or None
+        names = request.stages or _named(request, settings)
         if request.stages == ():
             choose(list(known.values()), ())  # says that none is left
         decide, first = self._decide(request, known) if names is None else (None, None)
@@ -161,7 +161,7 @@ class Session:
         """What the first stage of this request is told, its drafts aside."""
         settings = self.settings(request.settings)
         known = self._stages(settings)
-        names = request.stages or settings["default_stages"] or router.FIRST
+        names = request.stages or _named(request, settings) or router.FIRST
         (stage,) = agree(choose(list(known.values()), names)[:1], known.values())
         turns = prompts.fitting(stage, request.question, (), request.turns)
         asked = prompts.request(stage, request.question, (), turns)
@@ -320,6 +320,11 @@ class Session:
 
 
 _DEFAULT = {stage.name for stage in DEFAULT_STAGES}
+
+
+def _named(request: Request, settings: Settings) -> tuple[str, ...] | None:
+    """The stages that the settings name, where the request asks for no depth of its own."""
+    return None if request.depth else settings["default_stages"] or None
 
 
 def _drafts(past: Answer, stage: str) -> list[tuple[str, str]]:

@@ -121,6 +121,7 @@ OF_A_STAGE: Mapping[str, Key] = {
     "model": Key("the model", "gemma2:9b", _word, "MIRADOR_MODEL"),
     "system": Key("the system prompt", "Be brief.", _text),
     "timeout": Key("seconds of silence before it is given up", "30", _timeout, "MIRADOR_TIMEOUT"),
+    "keep_alive": Key("seconds that its model stays in memory unasked", "1800", _timeout),
     "confidence": Key("declared, where none is measured", "0.8", _number(0, 1)),
     "think": Key("whether a thinking model is to think", "off", _flag),
     "temperature": Key(

@@ -29,7 +29,9 @@ class ModelStage:
 
     `confidence` is declared, between 0 and 1: what one may expect of this stage before anything is
     measured. `timeout` is in seconds of the engine's silence, not of the reader's time. `think` tells
-    a model that can think before it answers whether to; None leaves it to the model.
+    a model that can think before it answers whether to; None leaves it to the model. `keep_alive` is
+    how many seconds a warm-up keeps the model in memory unasked; None is as its place in the route has
+    it.
     """
 
     name: str
@@ -39,6 +41,7 @@ class ModelStage:
     system_prompt: str
     options: ModelOptions = field(default_factory=ModelOptions)
     think: bool | None = None
+    keep_alive: float | None = None
 
     def __post_init__(self) -> None:
         if not self.name or not self.name.isidentifier():

@@ -206,7 +206,11 @@ class WarmUp:
         expected = self.history.load_seconds(engine.key, stage.model)
         self._set(place, "loading", expected=expected)
         began = self.clock()
-        loaded = await engine.load(prompts.head(stage), self._keep_alive(place))
+        try:
+            loaded = await engine.load(prompts.head(stage), self._keep_alive(place))
+        except asyncio.CancelledError:
+            self._set(place, "cold")
+            raise
         took = self.clock() - began
         self._set(place, "warm", took=took)
         if loaded.load_s is None or loaded.load_s > FORGOTTEN:
@@ -261,6 +265,10 @@ class WarmUp:
                 self._set(place, state)
 
     def _keep_alive(self, place: int) -> float:
+        """Seconds: what the stage says, else the first one's longest and the last one's next."""
+        own = self.stages[place].keep_alive
+        if own is not None:
+            return own
         if place == 0:
             return KEEP_ALIVE_FIRST
         return KEEP_ALIVE_LAST if place == len(self.stages) - 1 else KEEP_ALIVE_BETWEEN

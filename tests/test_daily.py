@@ -72,6 +72,14 @@ def test_the_line_overrides_the_route(daily: Kernel, option: str, models: str) -
     assert daily.value("mirador_answer.route") == "''"
 
 
+def test_the_line_s_depth_is_stronger_than_the_stages_that_are_set(daily: Kernel) -> None:
+    daily.run("configure(default_stages=['synthesis'])")
+    daily.run("%%mirador --fast\nwhy?")
+    daily.run("%%mirador\nwhy?")
+    daily.run("configure(default_stages=None)")
+    assert daily.value("asked() == [quick, synthesis]") == "True"
+
+
 def test_route_tells_without_asking(daily: Kernel) -> None:
     said = daily.run(f"%mirador route {SIMPLE}").stdout
     assert said.startswith("simple (")

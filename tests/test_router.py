@@ -13,11 +13,11 @@ from mirador_magic import router
 from mirador_magic.stages import DEFAULT_STAGES
 
 QUERIES = Path(__file__).parent.parent / "training" / "router" / "queries"
-PASTE = '''Traceback (most recent call last):
+PASTE = """Traceback (most recent call last):
   File "a.py", line 3, in <module>
     main()
 ValueError: invalid literal for int() with base 10: 'x'
-'''
+"""
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ def test_all_that_a_stage_has_can_be_set() -> None:
         "model": "m",
         "system": "Be brief.",
         "timeout": "5",
+        "keep_alive": "60",
         "confidence": 0.3,
         "think": "off",
         "temperature": 1,
@@ -47,7 +48,7 @@ def test_all_that_a_stage_has_can_be_set() -> None:
     assert set(values) == set(OF_A_STAGE)
     stage = Settings(layer(values, "here")).stage(DEEP)
     assert (stage.model, stage.system_prompt, stage.timeout) == ("m", "Be brief.", 5.0)
-    assert (stage.confidence, stage.think) == (0.3, False)
+    assert (stage.confidence, stage.think, stage.keep_alive) == (0.3, False, 60.0)
     options = stage.options
     assert (options.temperature, options.top_p, options.seed) == (1.0, 0.5, -1)
     assert (options.num_predict, options.num_ctx) == (7, 512)

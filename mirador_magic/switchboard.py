@@ -493,6 +493,12 @@ def _running_loop() -> asyncio.AbstractEventLoop:
         raise UsageError("controls() needs a notebook", "%mirador settings") from None
 
 
+def leave(session: Session) -> None:
+    """Close the session's open board, where it has one."""
+    if board := _boards.get(session):
+        board.close()
+
+
 def route_of(stages: Sequence[str]) -> str:
     """The name of the route that these stages are: auto, fast, balanced, deep or own choice."""
     return next((name for name, own in ROUTES.items() if own == tuple(stages)), OWN_CHOICE)
