@@ -299,7 +299,8 @@ class Session:
 
     def _stage_on(self, model: str, stages: Sequence[ModelStage]) -> ModelStage:
         """The stage whose model this is, else the first one on it, as `--model` would have it."""
-        own = next((stage for stage in stages if stage.model == model), None)
+        known = (*stages, *self.stages.values())
+        own = next((stage for stage in known if stage.model == model), None)
         return own or provision.on(stages[0], model)
 
     def _watch(self, event: Event) -> None:

@@ -55,7 +55,7 @@ LOAD = f"""\
 %load_ext mirador_magic
 %mirador stage endless --model {TIDE} --confidence 0.3
 %mirador stage hostile --model {HOSTILE} --confidence 0.6"""
-ASK = "%%mirador\nWhat should I focus on today?"
+ASK = "%%mirador --deep\nWhat should I focus on today?"
 PANEL = ".mirador"
 STAGE = f"{PANEL} .mirador-text"
 
@@ -270,6 +270,22 @@ def test_two_background_runs_beside_a_cell_end_in_their_own_cells(open_notebook:
     notebook.page.wait_for_function(f"() => document.querySelectorAll('{PANEL}').length === 3")
     for number, model in enumerate((QUICK, DEEP, SYNTHESIS), 1):
         check_twin(notebook, number, model)
+
+
+def test_the_question_decides_the_first_line_says_why_and_a_click_goes_deeper(
+    open_notebook: Open,
+) -> None:
+    notebook = open_notebook("%%mirador\nWhat is the capital of France?")
+    notebook.run(0)
+    notebook.run(1)
+    check_twin(notebook, 1, QUICK)
+    output = notebook.output(1)
+    expect(output).to_contain_text("mirador · simple (")
+    output.get_by_role("button", name="Go deeper").click()
+    wait_for_live(notebook, 1, "Three things compete")
+    check_twin(notebook, 1, QUICK, DEEP)
+    expect(output).to_contain_text("mirador · simple (")
+    shoot(notebook, 1, "route-light")
 
 
 def test_after_a_reload_in_mid_run_the_whole_answer_can_be_had(open_notebook: Open) -> None:

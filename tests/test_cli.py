@@ -18,7 +18,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirador_magic import Script, ScriptedEngine, cli
+from mirador_magic import Script, ScriptedEngine
+from mirador_magic.cli import main
+from mirador_magic.cli.argv import read
+from mirador_magic.cli.shell import BROKEN_PIPE, INTERRUPTED, here
+from mirador_magic.cli.stdin import PASTED, pasted
+from mirador_magic.cli.verbs import VERBS
 from mirador_magic.errors import EngineLost, UsageError
 from mirador_magic.provision import Need
 from mirador_magic.session import Session
@@ -75,7 +80,7 @@ class Shell:
         given = io.TextIOWrapper(io.BytesIO(stdin)) if typed is None else Tty(typed)
         self._monkeypatch.setattr(sys, "stdin", given)
         self._capsys.readouterr()
-        code = cli.main(words)
+        code = main(words)
         return Done(code, *self._capsys.readouterr())
 
     def asked(self, *words: str, stdin: bytes = b"") -> Any:
@@ -168,8 +173,8 @@ def test_what_is_piped_is_the_question_or_stands_below_it_as_material(mirador: S
 
 
 def test_a_long_paste_is_cut_and_that_is_said(mirador: Shell) -> None:
-    done = mirador("--json", "--fast", stdin="é".encode() * (cli.PASTED + 1))
-    assert json.loads(done.out)["question"] == "é" * cli.PASTED
+    done = mirador("--json", "--fast", stdin="é".encode() * (PASTED + 1))
+    assert json.loads(done.out)["question"] == "é" * PASTED
     assert done.err == "mirador: the standard input is cut to its first 200,000 characters\n"
 
 
@@ -250,7 +255,7 @@ def test_ctrl_c_keeps_what_was_written() -> None:
         assert process.stdout.read(10) == b"word word "
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
-    assert (process.returncode, err) == (cli.INTERRUPTED, b"")
+    assert (process.returncode, err) == (INTERRUPTED, b"")
     assert b"interrupted after" in out
 
 
@@ -260,7 +265,7 @@ def test_a_pipe_that_is_closed_early_ends_the_run_without_a_word() -> None:
         assert b"quick_response" in process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(30) == cli.BROKEN_PIPE
+        assert process.wait(30) == BROKEN_PIPE
 
 
 def test_a_terminal_gets_colours_and_the_text_once() -> None:
@@ -312,12 +317,12 @@ def test_the_help_lists_everything_and_costs_no_heavy_library() -> None:
     assert done.stdout.splitlines()[-1] == "set()"
     for name in (*OF_A_STAGE, "stages", "set", "json", "quiet", "traditional", "v2", "no-stream"):
         assert f"--{name.replace('_', '-')}" in done.stdout
-    for verb in cli.VERBS:
+    for verb in VERBS:
         assert re.search(rf"^  {verb}\b", done.stdout, re.MULTILINE)
 
 
 def test_each_verb_has_a_help_of_its_own(mirador: Shell) -> None:
-    for verb, known in cli.VERBS.items():
+    for verb, known in VERBS.items():
         done = mirador(verb, "--help")
         assert done.code == 0
         assert {"--engine", "--host", *known.options} <= {*re.findall(r"--[\w-]+", done.out)}
@@ -410,7 +415,7 @@ def test_no_word_of_a_question_is_dropped(before: list[str], after: list[str]) -
     """What stands behind -- is a word, and what stands before it is one too, or an error."""
     before = [word for word in before if word not in ("--", "-h")]
     try:
-        verb, args = cli.read(["ask", *before, "--fast", "--", *after])
+        verb, args = read(["ask", *before, "--fast", "--", *after])
     except UsageError:
         assert any(word.startswith("-") for word in before)
     else:
@@ -418,18 +423,18 @@ def test_no_word_of_a_question_is_dropped(before: list[str], after: list[str]) -
 
 
 def test_options_stand_on_both_sides_and_a_verbs_word_is_asked_by_ask() -> None:
-    verb, args = cli.read(["--seed", "-7", "what", "is", "-5", "--fast", "+", "3?", "--", "--deep"])
+    verb, args = read(["--seed", "-7", "what", "is", "-5", "--fast", "+", "3?", "--", "--deep"])
     assert (verb, args.seed, args.depth) == ("ask", "-7", "simple")
     assert args.words == ["what", "is", "-5", "+", "3?", "--deep"]
-    assert cli.read(["ask", "--fast", "warm", "it"])[1].words == ["warm", "it"]
-    assert cli.read(["--", "doctor"])[0] == "ask"
-    assert cli.read(["warm it?"])[0] == "ask"
-    assert cli.read(["doctor", "--json"])[0] == "doctor"
+    assert read(["ask", "--fast", "warm", "it"])[1].words == ["warm", "it"]
+    assert read(["--", "doctor"])[0] == "ask"
+    assert read(["warm it?"])[0] == "ask"
+    assert read(["doctor", "--json"])[0] == "doctor"
 
 
 @given(st.text())
 def test_a_paste_cannot_close_its_fence(text: str) -> None:
-    material = cli.pasted(text)
+    material = pasted(text)
     fence = material.rpartition("\n")[2]
     assert set(fence) == {"`"}
     assert len(fence) >= 3
@@ -445,4 +450,4 @@ def test_a_paste_cannot_close_its_fence(text: str) -> None:
     ],
 )
 def test_a_cure_of_the_notebook_is_told_as_the_shells(said: str, told: str) -> None:
-    assert cli.here(said) == told
+    assert here(said) == told

@@ -127,6 +127,8 @@ def test_two_hundred_runs_with_interrupts_in_between_leave_nothing_behind(
             for message in started.watch(cell):
                 if "tide goes out" in str(message["content"]):
                     break
+            else:
+                pytest.fail(f"run {number} ended by itself: {started.value('mirador_answer')}")
             started.manager.interrupt_kernel()
             assert started.finish(cell).status == "error"
         assert started.value(count) == before

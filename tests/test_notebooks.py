@@ -139,7 +139,7 @@ SAID = {
     "--raw --show-prompt": ["{city}"],
     "--context 2": ["KeyError: 'west'", "In ["],
     "-c How many": [RECITED[QUICK]],
-    "%mirador history": ["1  My team has nine people.", "↳ How many people"],
+    "%mirador history": ["My team has nine people.", "↳ How many people"],
     "reply.to_markdown": ["## quick_response"],
     "len(words": ["True"],
     "quick_respons ": ["did you mean quick_response?"],
@@ -171,7 +171,7 @@ def test_daily_use_on_ollama(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ), cell.source
         if failed and cell.source.startswith("%"):
             assert len(failed[0].traceback) == 1, failed
-    assert "there is no question" in told(next(c for c in cells if c.source == "%%mirador"))
+    assert "there is no question" in told(next(c for c in cells if c.source.strip() == "%%mirador"))
 
 
 def told(cell: nbformat.NotebookNode) -> str:

@@ -196,6 +196,85 @@ def test_a_lamp_follows_the_load(monkeypatch: pytest.MonkeyPatch) -> None:
     on_board(monkeypatch, deeds)
 
 
+class Keeping(ScriptedEngine):
+    """An engine that writes down how many seconds it is told to keep each model."""
+
+    def __init__(self) -> None:
+        super().__init__({model: Script("one") for model in (QUICK, DEEP, SYNTHESIS)})
+        self.kept: dict[str, float | None] = {}
+
+    async def load(self, request: ChatRequest, keep_alive: float | None = None) -> Loaded:
+        self.kept[request.model] = keep_alive
+        return await super().load(request, keep_alive)
+
+
+def test_how_long_a_model_is_kept_is_what_the_next_warm_up_sends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = Keeping()
+
+    async def deeds(session: Session, board: Switchboard) -> None:
+        await session.warm()
+        unasked = dict(engine.kept)
+        kept = board.rows["deep_analysis"].kept
+        assert kept.value == ""
+        kept.value = " 90 "
+        await settled()
+        assert kept.value == "90"
+        assert "set by controls()" in kept.tooltip
+        assert "set here: deep_analysis.keep_alive" in board.status.value
+        await session.warm()
+        assert engine.kept == {**unasked, DEEP: 90.0}
+        kept.value = ""
+        await settled()
+        assert "taken back: deep_analysis.keep_alive" in board.status.value
+        assert session.notebook == {}
+        await session.warm()
+        assert engine.kept == unasked
+
+    on_board(monkeypatch, deeds, engine)
+
+
+def test_a_click_warms_a_model_for_as_long_as_its_row_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = Keeping()
+
+    async def deeds(session: Session, board: Switchboard) -> None:
+        row = board.rows["synthesis"]
+        row.kept.value = "7200"
+        row.warm.click()
+        await settled(1)
+        assert engine.kept == {SYNTHESIS: 7200.0}
+
+    on_board(monkeypatch, deeds, engine)
+
+
+def test_a_keep_alive_that_is_none_is_told_and_what_was_set_elsewhere_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def deeds(session: Session, board: Switchboard) -> None:
+        session.configure({"keep_alive": 600}, "configure()")
+        board.refresh.click()
+        await settled()
+        kept = board.rows["synthesis"].kept
+        assert kept.value == "600"
+        for given in ("soon", "-1"):
+            kept.value = given
+            await settled()
+            assert kept.value == "600"
+            assert "such as synthesis.keep_alive = 1800" in board.status.value
+        kept.value = "60"
+        await settled()
+        assert session.stages["synthesis"].keep_alive == 60
+        assert session.stages["deep_analysis"].keep_alive == 600
+        kept.value = ""
+        await settled()
+        assert kept.value == "600"
+
+    on_board(monkeypatch, deeds)
+
+
 def test_two_warm_ups_come_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = scripted()
 

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import pty
 import re
 import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from rich.console import Console
+from rich.text import Text
 
 from mirador_magic.errors import EngineLost
 from mirador_magic.events import (
@@ -36,6 +42,7 @@ from mirador_magic.stages import ModelStage
 from mirador_magic.views.answer import Answer
 from mirador_magic.views.run_state import RunState
 from mirador_magic.views.terminal import TerminalView
+from tests.support.ollama_server import OllamaServer
 
 COLOUR = re.compile(r"\x1b\[[\d;]*\b(?:[349][0-7]|10[0-7]|[34]8;[\d;]*)m")
 HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
@@ -148,6 +155,17 @@ def ipython(**env: str) -> Iterator[Terminal]:
         process.kill()
         process.wait()
         os.close(parent)
+
+
+QUESTION = "Why is the sky blue?"
+
+
+def read_on(fd: int) -> bytes:
+    """What a pseudo terminal says next; nothing once its program is gone."""
+    try:
+        return os.read(fd, 65536)
+    except OSError:
+        return b""
 
 
 def test_a_cell_writes_each_stage_as_it_comes_and_the_value_is_not_shown_again() -> None:
@@ -562,3 +580,30 @@ def test_a_pipe_and_a_dumb_terminal_get_plain_text(
 
 def _interrupted() -> Answer:
     raise KeyboardInterrupt
+
+
+def test_the_shell_s_answer_on_a_terminal_and_its_picture(ollama: OllamaServer) -> None:
+    """With MIRADOR_SCREENSHOTS naming a folder, the picture is left there."""
+    parent, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 96, 0, 0))
+    env = {**os.environ, "OLLAMA_HOST": ollama.host, "TERM": "xterm", "COLORTERM": ""}
+    env |= {"MIRADOR_ENGINE": "ollama", "COLUMNS": "96"}
+    env.pop("NO_COLOR", None)
+    command = [sys.executable, "-m", "mirador_magic", "--deep", "--traditional", QUESTION]
+    process = subprocess.Popen(command, stdin=child, stdout=child, stderr=child, env=env)
+    os.close(child)
+    said = b"".join(iter(lambda: read_on(parent), b"")).decode()
+    assert process.wait(60) == 0
+    os.close(parent)
+    shown = Text.from_ansi(said.replace("\r\n", "\n"))
+    for text in ("quick_response", "deep_analysis", "synthesis", "Rayleigh scattering"):
+        assert text in shown.plain
+    if folder := os.environ.get("MIRADOR_SCREENSHOTS"):
+        shown.rstrip()
+        console = Console(record=True, width=96, file=io.StringIO(), force_terminal=True)
+        console.print(Text(f'$ mirador --deep "{QUESTION}"', "dim"), "", shown, sep="\n")
+        svg = console.export_svg(title="mirador")
+        # Without the font that a page would fetch: any monospaced one does.
+        svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        (Path(folder) / "terminal.svg").write_text(svg, encoding="utf-8")

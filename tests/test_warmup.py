@@ -279,6 +279,20 @@ def test_what_was_kept_too_long_is_cold_again(tmp_path: Path) -> None:
     assert warming.leaves_first() == DEEP
 
 
+def test_a_stage_may_say_how_long_its_model_is_kept(tmp_path: Path) -> None:
+    engine = Small(3)
+    stages = [replace(stage, keep_alive=60.0 + at) for at, stage in enumerate(DEFAULT_STAGES)]
+
+    async def opened() -> Small:
+        return engine
+
+    async def main() -> None:
+        await WarmUp(stages, opened, history=History(tmp_path / "history.json")).run()
+
+    run(main())
+    assert list(engine.kept.values()) == [60.0, 61.0, 62.0]
+
+
 def test_the_engine_is_asked_what_is_there(tmp_path: Path) -> None:
     engine = ScriptedEngine(SCRIPTS)
 

@@ -192,7 +192,7 @@ class OllamaEngine:
         """The official client of the running event loop."""
         loop = asyncio.get_running_loop()
         if self._client is None or self._loop is not loop:
-            await asyncio.to_thread(importlib.import_module, "ollama")
+            await self._import("ollama")
             import httpx
             import ollama
 
@@ -205,6 +205,16 @@ class OllamaEngine:
                 headers={"Accept-Encoding": "identity"},
             )
         return self._client
+
+    async def _import(self, name: str) -> None:
+        """Import it beside the loop. The client makes one of its own at import, which may fail."""
+        try:
+            await asyncio.to_thread(importlib.import_module, name)
+        except (ImportError, ValueError) as error:
+            raise EngineUnavailable(
+                f"the Ollama client cannot be imported: {error}",
+                "mend the proxy variables (ALL_PROXY), or: pip install socksio",
+            ) from error
 
     async def _ask_version(self) -> httpx.Response:
         await asyncio.to_thread(importlib.import_module, "httpx")

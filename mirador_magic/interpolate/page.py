@@ -21,7 +21,7 @@ _STARRED = re.compile(r"\\[A-Za-z]+\*\Z")
 _MARKS = re.compile(r"\s*(?:[>|]\s*)*(?:-+>\s*\d+\s+|[-+*]\s*|\d+[.)]?\s+)?")
 # Code of any kind by its looks: prompts, JavaScript and its kin, entries of JSON
 _FOREIGN = re.compile(
-    r"""(?:\}|//|/\*|>>>|\.\.\.\s|!|%|\$\s|\#include\b|import\b|export\b)"""
+    r"""(?:\}|//|/\*|>>>|\.\.\.\s|!|%|\$\s|import\b|export\b)"""
     r"""|(?:In|Out)\s?\[\d*\]:|(?:else|try|finally)\s*:"""
     r"""|(?:(?:const|let|var|my|local|auto|static|final|val)\s+)?[\w.$\[\]'"]+\s*"""
     r"""(?:[-+*/|&%]?=|:=|<-)\s*\{"""

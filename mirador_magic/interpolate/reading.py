@@ -48,7 +48,7 @@ _METHODS = _words(
     " title split splitlines join find startswith endswith date time isoformat weekday"
     " total_seconds detach cpu"
 )
-_ACTING = _words("inplace in_place out buf replace")  # words of arguments
+_ACTING = _words("inplace in_place buf replace")  # words of arguments
 _SEEDS = {"pandas": "random_state", "geopandas": "random_state", "polars": "seed"}
 _WHOLE: Mapping[str, Callable[..., object]] = {
     each.__name__: each for each in (list, tuple, set, sorted, sum, min, max, any, all)
@@ -187,7 +187,7 @@ def _read(node: ast.expr | None, namespace: Namespace) -> object:
 
 
 def _sum(left: object, right: object, op: type[ast.operator]) -> object:
-    if not (isinstance(left, Number) and isinstance(right, Number)):
+    if not all(isinstance(each, Number) and _is_known(each) for each in (left, right)):
         raise _Unfit
     return _SUMS[op](left, right)
 

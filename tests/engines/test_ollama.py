@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -554,3 +555,19 @@ def test_a_server_killed_in_mid_stream(mortal_ollama: OllamaServer) -> None:
     assert heard.error and "was killed or restarted → run the cell again" in str(heard.error)
     assert "connection refused → start it: OLLAMA_HOST=127.0.0.1:" in str(unavailable)
     assert again.text == RECITED[QUICK]
+
+
+def test_a_client_that_cannot_be_imported_is_one_line() -> None:
+    """The official client makes one of its own at import, which a proxy variable can break."""
+    code = (
+        "import asyncio\nfrom mirador_magic.engines.ollama import OllamaEngine\n"
+        "from mirador_magic.errors import EngineUnavailable\n"
+        "try:\n    asyncio.run(OllamaEngine('127.0.0.1:9').models())\n"
+        "except EngineUnavailable as error:\n    print(error)\n"
+    )
+    env = {**os.environ, "ALL_PROXY": "nonsense://127.0.0.1:9"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, env=env, capture_output=True, text=True
+    )
+    assert "the Ollama client cannot be imported: " in done.stdout
+    assert "ALL_PROXY" in done.stdout

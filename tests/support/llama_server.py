@@ -35,6 +35,8 @@ def parameters(options: argparse.Namespace) -> xllamacpp.CommonParams:
     params.n_batch, params.n_ubatch = options.b, options.ub
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = options.t
     params.ctx_shift, params.n_keep = options.context_shift, options.keep
+    # Ollama keeps its connections open, and each holds a thread: with three, the next request waits.
+    params.n_threads_http = 16
     params.use_jinja = not options.no_jinja
     params.verbosity = options.log_verbosity
     params.fit_params = params.ui = False

@@ -1,0 +1,74 @@
+"""`mirador` in a shell: the same session as the notebook's, as words on a terminal or down a pipe.
+
+    mirador "Why is the sky blue?"
+    git diff | mirador --deep What could break?
+
+The exit code is 0 where there is an answer, 1 where something failed, 2 where the command cannot be
+read, 130 after Ctrl-C and 141 where nobody reads the output any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+
+from mirador_magic import session as sessions
+from mirador_magic.cli.argv import USAGE, parser, read
+from mirador_magic.cli.asking import ask
+from mirador_magic.cli.shell import BROKEN_PIPE, INTERRUPTED, here, say
+from mirador_magic.cli.stdin import asked
+from mirador_magic.cli.verbs import VERBS, Do
+from mirador_magic.errors import MiradorError, UsageError
+from mirador_magic.session import Session
+from mirador_magic.views.words import one_line
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """What the command does, and its exit code. An error is one line on the standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a bar that this terminal lacks is no failure
+    try:
+        code = _main(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+        return code
+    except MiradorError as error:
+        say(f"mirador: {here(one_line(str(error)))}")
+        return 2 if isinstance(error, UsageError) else 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # What is still in the buffer has nowhere to go, and must not be complained about at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+
+
+def _main(argv: Sequence[str]) -> int:
+    verb, args = read(argv)
+    if args.help:
+        print(parser(verb).format_help(), end="")
+        return 0
+    if verb == "ask":
+        if not (question := asked(args.words, sys.stdin)):
+            say(f"usage: {USAGE}\n       mirador --help")
+            return 2
+        args.words = [question]
+    return asyncio.run(_within(sessions.current(), VERBS[verb].do, args))
+
+
+async def _within(session: Session, do: Do, args: Namespace) -> int:
+    """Do it, and release in the end what the engines hold."""
+    try:
+        if do is not ask:  # a question's settings are its own
+            session.configure({"engine": args.engine, "host": args.host}, "the command line")
+        return await do(session, args)
+    except asyncio.CancelledError:
+        return INTERRUPTED
+    finally:
+        await session.aclose()

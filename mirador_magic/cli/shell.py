@@ -1,0 +1,18 @@
+"""What a shell is told: the exit codes, the standard error, and commands as a shell has them."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 and the signal's number, as shells have it
+
+
+def here(text: str) -> str:
+    """A line that names commands of a notebook, as a shell has them."""
+    return re.sub(r"%env (?=\w+=)", "export ", re.sub(r"%%?(?=mirador|pip)", "", text))
+
+
+def say(text: str) -> None:
+    """A line on the standard error."""
+    print(text, file=sys.stderr, flush=True)
