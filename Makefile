@@ -36,7 +36,7 @@ phrasebook:  ## train Mirador's own model anew: about an hour on two cores, 4 GB
 
 screenshots: venv  ## the README's pictures, from a real run in JupyterLab
 	MIRADOR_REQUIRE_REAL=1 MIRADOR_SCREENSHOTS=build/pictures $(BIN)/python -m pytest tests/test_browser.py tests/test_browser_alone.py tests/test_browser_view.py tests/test_terminal.py
-	cd build/pictures && cp terminal.svg live-light.png reopened-dark.png known-light.png unknown-light.png view-done-dark.png ../../notebooks/pictures
+	cd build/pictures && cp terminal.svg route-light.png live-light.png reopened-dark.png known-light.png unknown-light.png view-done-dark.png ../../notebooks/pictures
 
 lint: venv
 	$(BIN)/ruff check

@@ -585,9 +585,9 @@ def _interrupted() -> Answer:
 def test_the_shell_s_answer_on_a_terminal_and_its_picture(ollama: OllamaServer) -> None:
     """With MIRADOR_SCREENSHOTS naming a folder, the picture is left there."""
     parent, child = pty.openpty()
-    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 96, 0, 0))
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 104, 0, 0))
     env = {**os.environ, "OLLAMA_HOST": ollama.host, "TERM": "xterm", "COLORTERM": ""}
-    env |= {"MIRADOR_ENGINE": "ollama", "COLUMNS": "96"}
+    env |= {"MIRADOR_ENGINE": "ollama", "COLUMNS": "104"}
     env.pop("NO_COLOR", None)
     command = [sys.executable, "-m", "mirador_magic", "--deep", "--traditional", QUESTION]
     process = subprocess.Popen(command, stdin=child, stdout=child, stderr=child, env=env)
@@ -600,7 +600,7 @@ def test_the_shell_s_answer_on_a_terminal_and_its_picture(ollama: OllamaServer) 
         assert text in shown.plain
     if folder := os.environ.get("MIRADOR_SCREENSHOTS"):
         shown.rstrip()
-        console = Console(record=True, width=96, file=io.StringIO(), force_terminal=True)
+        console = Console(record=True, width=104, file=io.StringIO(), force_terminal=True)
         console.print(Text(f'$ mirador --deep "{QUESTION}"', "dim"), "", shown, sep="\n")
         svg = console.export_svg(title="mirador")
         # Without the font that a page would fetch: any monospaced one does.
