@@ -28,7 +28,10 @@ def test_without_ollama_the_bars_tell_what_the_phrase_book_knows(
     chromium: Path, lab_alone: LabServer, request: pytest.FixtureRequest
 ) -> None:
     questions = ("How do I read a CSV file?", "Which river flows through Ulaanbaatar?")
-    cells = ["%load_ext mirador_magic", *(f"%%mirador --deep\n{question}" for question in questions)]
+    cells = [
+        "%load_ext mirador_magic",
+        *(f"%%mirador --deep\n{question}" for question in questions),
+    ]
     with open_page(chromium, lab_alone) as page, contextlib.ExitStack() as end:
         page.set_viewport_size({"width": 1000, "height": 1800})  # for whole pictures
         notebook = Notebook(page, lab_alone, request.node.name, cells)

@@ -10,8 +10,8 @@ from typing import Any, cast
 
 import pytest
 
-from mirador_magic import doctor
-from mirador_magic.doctor import Finding, as_json, examine, exit_code, line
+from mirador_magic.doctor import Finding, as_json, checks, examine, exit_code, line
+from mirador_magic.doctor import engine as engine_
 from mirador_magic.engines.base import ChatRequest, Chunk, ModelInfo
 from mirador_magic.engines.ollama import OllamaEngine
 from mirador_magic.engines.scripted import Script, ScriptedEngine
@@ -107,9 +107,9 @@ def check(findings: list[Finding]) -> None:
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A kernel and a machine that nothing is wrong with, and no setting but the test's own."""
-    monkeypatch.setattr(doctor, "installed", lambda name: FINE.get(name, ""))
-    monkeypatch.setattr(doctor, "memory", lambda: (64 * GB, 32 * GB))
-    monkeypatch.setattr(doctor, "LOCAL", "http://127.0.0.1:1")  # nothing listens there
+    monkeypatch.setattr(checks, "installed", lambda name: FINE.get(name, ""))
+    monkeypatch.setattr(checks, "memory", lambda: (64 * GB, 32 * GB))
+    monkeypatch.setattr(engine_, "LOCAL", "http://127.0.0.1:1")  # nothing listens there
     monkeypatch.delenv("OLLAMA_HOST", raising=False)
 
 
@@ -169,7 +169,7 @@ def test_few_tokens_are_asked_for_and_all_are_heard() -> None:
     engine = played()
     check(found(engine))
     asked = [(request.model, request.options.num_predict) for request in engine.requests]
-    assert asked == [(QUICK, doctor.TOKENS)] * 2
+    assert asked == [(QUICK, engine_.TOKENS)] * 2
     assert not engine.closed_early
 
 
@@ -250,18 +250,18 @@ def test_the_models_are_weighed_against_the_memory(
     total: int, free: int, level: str, said: str
 ) -> None:
     sizes = {"a": 2 * GB, "b:latest": 5 * GB}
-    weighed = doctor.memory_needs(sizes, [ModelInfo("a:latest")], total * GB, free * GB)
+    weighed = checks.memory_needs(sizes, [ModelInfo("a:latest")], total * GB, free * GB)
     check([weighed])
     assert weighed.level == level and said in weighed.what
-    on_gpu = doctor.memory_needs(sizes, [ModelInfo("a", GB, GB)], total * GB, free * GB)
+    on_gpu = checks.memory_needs(sizes, [ModelInfo("a", GB, GB)], total * GB, free * GB)
     assert on_gpu.level == "ok" and "GPU" in on_gpu.what
 
 
 def test_what_runs_half_on_the_gpu_is_told() -> None:
-    half = doctor.residency([ModelInfo("a", 4 * GB, GB)], tells_gpu=True)
+    half = checks.residency([ModelInfo("a", 4 * GB, GB)], tells_gpu=True)
     check([half])
     assert half.level == "warn" and "a (4.0 GB, 25% GPU)" in half.what
-    whole = doctor.residency([ModelInfo("a", 4 * GB, 4 * GB)], tells_gpu=True)
+    whole = checks.residency([ModelInfo("a", 4 * GB, 4 * GB)], tells_gpu=True)
     assert (whole.level, whole.what) == ("ok", "in memory: a (4.0 GB, GPU)")
 
 
@@ -277,13 +277,13 @@ def test_what_runs_half_on_the_gpu_is_told() -> None:
     ],
 )
 def test_what_is_too_old_is_told(there: dict[str, str], topic: str, said: str) -> None:
-    findings = doctor.versions(lambda name: (FINE | there).get(name, ""))
+    findings = checks.versions(lambda name: (FINE | there).get(name, ""))
     check(findings)
     assert any(each.level == "warn" and said in each.what for each in of(findings, topic))
 
 
 def test_a_terminal_needs_no_kernel() -> None:
-    kernel = only(doctor.versions(lambda name: {"ollama": "0.6.3"}.get(name, "")), "kernel")
+    kernel = only(checks.versions(lambda name: {"ollama": "0.6.3"}.get(name, "")), "kernel")
     assert kernel.level == "ok"
 
 
@@ -313,7 +313,7 @@ def _loop(module: str, *, patched: bool) -> asyncio.AbstractEventLoop:
 )
 def test_a_loop_that_loses_cells_is_told(module: str, there: dict[str, str], said: str) -> None:
     loop = _loop(module, patched=module != "asyncio")
-    findings = doctor.nesting(loop, lambda name: (FINE | there).get(name, ""))
+    findings = checks.nesting(loop, lambda name: (FINE | there).get(name, ""))
     loop.close()
     check(findings)
     assert [each.level for each in findings] == ["warn" if said else "ok"]
@@ -325,7 +325,7 @@ def test_a_loop_that_is_not_asyncios_own_is_fine() -> None:
         pass
 
     loop = cast("asyncio.AbstractEventLoop", Foreign())
-    findings = doctor.nesting(loop, FINE.__getitem__)
+    findings = checks.nesting(loop, FINE.__getitem__)
     check(findings)
     assert findings[0].level == "ok" and "cannot nest" in findings[0].what
 
@@ -395,7 +395,7 @@ def test_an_ollama_host_that_points_elsewhere_is_told(monkeypatch: pytest.Monkey
     session = Session()
     session.configure({"engine": "ollama"})
     with FaultServer() as server:
-        monkeypatch.setattr(doctor, "LOCAL", server.host)
+        monkeypatch.setattr(engine_, "LOCAL", server.host)
         findings = really_found(session)
     check(findings)
     assert only(findings, "host").cure == f"%env OLLAMA_HOST={server.host}"
@@ -414,10 +414,10 @@ def test_a_host_behind_a_proxy_is_told() -> None:
 
 def test_a_socks_proxy_keeps_the_client_from_being_imported() -> None:
     environ = {"all_proxy": "socks5://me:secret@proxy:1"}
-    bad = doctor.proxies(environ, lambda name: "")
+    bad = checks.proxies(environ, lambda name: "")
     check([bad])
     assert bad.level == "bad" and "secret" not in line(bad)
-    assert doctor.proxies(environ, lambda name: "1.0").level == "ok"
+    assert checks.proxies(environ, lambda name: "1.0").level == "ok"
 
 
 def test_a_proxy_is_no_matter_on_the_way_to_ollama(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,9 @@ QUERIES = Path(__file__).parent / "queries"
 STRENGTH = 30.0  # of the fit, the inverse of its regularisation
 LEAST = (2, 2, 4)  # queries that a mark, a word, an n-gram has to be in
 KEPT = 12000  # features
-WARMTHS = [1 + step / 10 for step in range(31)]  # what the scores are divided by, to be probabilities
+WARMTHS = [
+    1 + step / 10 for step in range(31)
+]  # what the scores are divided by, to be probabilities
 
 Row = dict[str, str]
 
