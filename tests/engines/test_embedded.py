@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from mirador_magic.engine_choice import Engines
 from mirador_magic.engines._embedded_stream import paced
 from mirador_magic.engines.base import ChatRequest, Chunk, Engine, Message, ModelInfo
 from mirador_magic.engines.embedded import EmbeddedEngine
@@ -31,6 +32,7 @@ from mirador_magic.errors import (
 )
 from mirador_magic.events import StreamEnd
 from mirador_magic.phrasebook import FILE
+from mirador_magic.settings import Settings, of_environment
 from mirador_magic.stages import ModelOptions
 from tests.support import reciting_gguf, virtual_time
 
@@ -207,13 +209,18 @@ def test_models_are_the_files_of_the_folder(folder: Path, tmp_path: Path) -> Non
     play(folder, scene)
 
 
-def test_the_folder_comes_from_the_environment(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MIRADOR_MODELS", str(folder))
-    assert EmbeddedEngine().folder == folder
-    monkeypatch.delenv("MIRADOR_MODELS")
-    assert EmbeddedEngine().folder == Path.home() / ".local/share/mirador/models"
+def test_the_folder_comes_from_the_settings(folder: Path) -> None:
+    engines = Engines()
+
+    def engine(environ: dict[str, str]) -> EmbeddedEngine:
+        made = engines.named("embedded", Settings(of_environment(environ)))
+        assert isinstance(made, EmbeddedEngine)
+        return made
+
+    own = engine({"MIRADOR_MODELS": str(folder), "MIRADOR_PACE": "30"})
+    assert (own.folder, own.pace) == (folder, 30.0)
+    assert engine({}).folder == Path.home() / ".local/share/mirador/models"
+    assert engine({"MIRADOR_MODELS": str(folder), "MIRADOR_PACE": "30"}) is own
 
 
 def test_a_model_may_be_a_path(
