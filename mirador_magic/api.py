@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mirador_magic import settings as settings_
-from mirador_magic.doctor import Finding, examine
 from mirador_magic.engines._ollama_models import Installing
 from mirador_magic.engines.base import Engine
 from mirador_magic.provision import Need
@@ -15,6 +15,9 @@ from mirador_magic.session import Request, current
 from mirador_magic.stages import ModelStage
 from mirador_magic.views.answer import Answer
 from mirador_magic.warmup import Warmth
+
+if TYPE_CHECKING:
+    from mirador_magic.doctor import Finding
 
 
 async def ask(
@@ -92,6 +95,8 @@ async def provision_models(
 
 async def diagnose() -> list[Finding]:
     """What is wrong here, and what mends it: of the settings, the engine, the models, the kernel."""
+    from mirador_magic.doctor import examine
+
     return [finding async for finding in examine(current())]
 
 

@@ -251,7 +251,7 @@ class MiradorMagics(Magics):
         def answer() -> Answer:
             return handle.answer
 
-        buffered = bool(_BUFFERED & set(read.options)) or not self.session.settings()["streaming"]
+        buffered = bool(_BUFFERED & set(read.options)) or not self.session.in_force["streaming"]
         if kernel_of(self.shell) is None:
             coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
             from mirador_magic.views.terminal import TerminalView

@@ -62,6 +62,7 @@ class Session:
         self._own = {stage.name: stage for stage in stages}
         self.notebook: dict[str, settings_.Given] = {}  # what was set from within
         self.asked: deque[Answer] = deque(maxlen=100)  # the newest last
+        self.in_force = Settings()  # when the last run was started, but for its own
         self.models: tuple[str, ...] = ()  # that are installed, as far as is known
         self.engines = Engines()
         self.warmup: WarmUp | None = None
@@ -119,15 +120,17 @@ class Session:
 
         With `past` the run goes on from that answer: its stages are one of those again, or one more.
         """
-        settings = self.settings(request.settings)
-        known = self._stages(settings)
+        self.in_force = base = self.settings()
+        settings = base.over(request.settings)
+        usual = self._stages(base)
+        known = self._stages(settings) if request.settings else usual
         names = request.stages or _named(request, settings)
         if request.stages == ():
             choose(list(known.values()), ())  # says that none is left
         decide, first = self._decide(request, known) if names is None else (None, None)
         stages = first or choose(list(known.values()), names or ())
         stages = agree(stages, known.values())
-        warmup = self._warmup()
+        warmup = self._warmup(known=usual)
 
         def open_engine() -> Awaitable[Engine]:
             return self._engine(settings, stages[0].model)
@@ -285,9 +288,15 @@ class Session:
         stages = settings.stages(self._own.values())
         return {name: provision.on(stage, stage.model) for name, stage in stages.items()}
 
-    def _warmup(self, models: Sequence[str] = (), *, anew: bool = False) -> WarmUp:
+    def _warmup(
+        self,
+        models: Sequence[str] = (),
+        *,
+        anew: bool = False,
+        known: Mapping[str, ModelStage] | None = None,
+    ) -> WarmUp:
         """What is known of the default stages' models, or of these: from the last warm-up on."""
-        known = self.stages
+        known = known or self.stages
         wanted = agree((stage for name, stage in known.items() if name in _DEFAULT), known.values())
         if self.warmup is None or anew or wanted != self._warmed:
             self._warmed = wanted

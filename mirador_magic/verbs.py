@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
-from mirador_magic import doctor as doctors
 from mirador_magic import line as lines
 from mirador_magic import router
 from mirador_magic.errors import MiradorError, UsageError
@@ -69,6 +68,8 @@ async def reset(session: Session, read: Line) -> None:
 
 
 async def doctor(session: Session, read: Line) -> None:
+    from mirador_magic import doctor as doctors
+
     findings = []
     async for finding in doctors.examine(session):
         findings.append(finding)

@@ -458,3 +458,36 @@ def test_the_order_of_events() -> None:
         *["StageStarted", "StageFinished"] * 3,
         "RunFinished",
     ]
+
+
+def routed(engine: ScriptedEngine, stages: int, asked: list[int]) -> list[Event]:
+    """The events of a run whose route, of so many stages, is found out while the first one answers.
+
+    `asked` gets how many requests were on their way when it was.
+    """
+    events: list[Event] = []
+
+    async def opened() -> ScriptedEngine:
+        return engine
+
+    def decide() -> tuple[str, tuple[ModelStage, ...]]:
+        asked.append(len(engine.requests))
+        return "because", DEFAULT_STAGES[:stages]
+
+    async def main() -> None:
+        first = DEFAULT_STAGES[:1]
+        await Run("why?", first, opened, events.append, decide=decide, clock=now).execute()
+
+    run(main())
+    return events
+
+
+@pytest.mark.parametrize("stages", [1, 2, 3])
+def test_the_route_is_found_out_while_the_first_stage_is_under_way(stages: int) -> None:
+    asked: list[int] = []
+    events = routed(scripted(), stages, asked)
+    assert asked == [1]  # once, and the first request was on its way
+    names = [type(event).__name__ for event in events]
+    assert names.index("StageStarted") < names.index("RouteChosen") < names.index("ChunkReceived")
+    assert names.count("StageFinished") == stages
+    assert names.count("RouteChosen") == 1
