@@ -135,7 +135,7 @@ def test_two_hundred_runs_with_interrupts_in_between_leave_nothing_behind(
         tasks, widgets, connections, children = literal_eval(started.value(count))
     first = literal_eval(before)
     assert (tasks, widgets, children) == (0, first[1], first[3])
-    assert connections <= first[2]  # a warm-up's may have been open then
+    assert connections <= 2  # the one that is kept, and one that is just closed
 
 
 def test_a_run_of_one_model_asks_that_model_and_nothing_else(faults: FaultServer) -> None:
