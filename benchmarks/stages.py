@@ -54,6 +54,7 @@ ENDLESS = {  # written again and again
     for stage, first in zip(SCRIPTS, "abc", strict=True)
 }
 ANSWER_TOKENS = 150  # where a script has no end
+LEARNT = 4  # runs in which Mirador tries its plans on three models, before they are measured
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def main() -> None:
         file.unlink()
         print(f"Python {platform.python_version()}, Ollama {server.version}", flush=True)
         bench = Bench(server, Path(folder), given.rounds)
-        rows = asyncio.run(bench.all())
+        rows = asyncio.run(bench.all()) if given.rounds else []
         shares = asyncio.run(bench.in_a_row(given.questions)) if given.questions else {}
     if given.json:
         told = [{**vars(row), "ratio": row.ratio} for row in rows]
@@ -158,6 +159,8 @@ class Bench:
 
     async def _own_plan(self, size: str) -> list[Row]:
         asked = stages(size)
+        for _ in range(LEARNT):  # each run tries a plan that is not known yet
+            await self._cold(asked)
         sequence, own = await self._in_turn(
             lambda: self._cold(asked, overlap=False), lambda: self._cold(asked)
         )

@@ -76,13 +76,13 @@ def controls() -> object:
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """`%load_ext mirador_magic`."""
-    from mirador_magic import magics
+    from mirador_magic import extension
 
-    magics.load(shell)
+    extension.load(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """`%unload_ext mirador_magic`."""
-    from mirador_magic import magics
+    from mirador_magic import extension
 
-    magics.unload(shell)
+    extension.unload(shell)

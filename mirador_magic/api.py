@@ -105,4 +105,4 @@ async def prewarm(models: Sequence[str] | None = None) -> list[Warmth]:
 
     Returns how ready each stage's model is. Raises EngineUnavailable where no engine answers.
     """
-    return await current().warm(models or ())
+    return await current().readiness.warm(models or ())

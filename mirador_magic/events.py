@@ -3,7 +3,8 @@
 `at` is in seconds of the run's clock (time.perf_counter unless another is given). The order is
 
     RunStarted EngineChosen? (StageStarted (TurnsLeftOut | StageSubstituted | StageDelayed |
-                NextPlanned | ThinkingReceived | ChunkReceived)* (StageFinished | StageFailed | StageStopped))*
+                NextPlanned | ThinkingReceived | ChunkReceived)* ModelSwapped?
+                (StageFinished | StageFailed | StageStopped))*
                 RunFinished
 
 and a RunFinished always comes, whatever ends the run. Where the question's route is not known from
@@ -167,6 +168,15 @@ class StageStopped:
 
 
 @dataclass(frozen=True)
+class ModelSwapped:
+    """The stage's model was in memory and had left it: it was loaded again, in `load_s` seconds."""
+
+    at: float
+    stage: str
+    load_s: float
+
+
+@dataclass(frozen=True)
 class RunFinished:
     """The run is over. `error` is the first cause where every stage failed."""
 
@@ -189,5 +199,6 @@ Event = (
     | StageFinished
     | StageFailed
     | StageStopped
+    | ModelSwapped
     | RunFinished
 )

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Generator
 from typing import Any
 
+from mirador_magic.metrics import Meter, RunMetrics
 from mirador_magic.run import Run, Watchers
 from mirador_magic.views.answer import Answer
 from mirador_magic.views.run_state import RunState
@@ -18,10 +19,11 @@ class Handle:
     reach the run; `stop` and `interrupt` do, and keep what was written.
     """
 
-    def __init__(self, run: Run, state: RunState, watchers: Watchers) -> None:
+    def __init__(self, run: Run, state: RunState, watchers: Watchers, meter: Meter) -> None:
         self._loop = asyncio.get_running_loop()
         self._run = run
         self._state = state
+        self._meter = meter
         self._task = self._loop.create_task(run.execute(), name="mirador run")
         # Read the error once, so that a run that nobody awaits raises no complaint of asyncio's.
         self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -35,6 +37,12 @@ class Handle:
     def answer(self) -> Answer:
         """The answer as it stands now."""
         return self._state.answer()
+
+    @property
+    def metrics(self) -> RunMetrics:
+        """The run's figures so far; whole once it is over."""
+        judge = [(stage.name, stage.confidence, stage.how) for stage in self.answer.stages]
+        return self._meter.metrics().judged(judge)
 
     @property
     def done(self) -> bool:

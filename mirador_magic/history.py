@@ -1,4 +1,5 @@
-"""What was measured on this machine before: load times, which models fit together, which plan pays.
+"""What was measured on this machine before: load times, which models fit together, which plan pays,
+how sure the models were of their answers, what log-probabilities cost.
 
 One small JSON file in the user's data folder. It is a convenience: a file that cannot be read or
 written is as good as none, and of two kernels that write at once one is forgotten.
@@ -8,8 +9,9 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mirador_magic.stages import plain
@@ -17,6 +19,7 @@ from mirador_magic.stages import plain
 log = logging.getLogger(__name__)
 
 _KEPT = 5  # measurements of one plan: enough for a median, few enough to follow a change
+_ANSWERS = 100  # confidences of a model in a stage
 
 
 class History:
@@ -58,13 +61,38 @@ class History:
         known = [*self.effects(engine, models, plan), (round(pace, 2), round(gap, 4))]
         self._remember(f"{plan} {engine}", _named(models), known[-_KEPT:])
 
+    def measured(self, model: str, stage: str) -> list[float]:
+        """The measured confidences, in 0..1, of the model's last answers in this stage, newest last."""
+        return _numbers(self._table("measured").get(f"{plain(model)} {stage}"))
+
+    def was_measured(self, answers: Iterable[tuple[str, str, float]]) -> None:
+        """Remember these (model, stage, confidence)."""
+        table = {}
+        for model, stage, confidence in answers:
+            known = self.measured(model, stage)
+            table[f"{plain(model)} {stage}"] = [*known, round(confidence, 4)][-_ANSWERS:]
+        if table:
+            self._remember_all("measured", table)
+
+    def paces(self, engine: str, model: str, *, logprobs: bool) -> list[float]:
+        """Tokens a second of the model's last answers, with or without log-probabilities."""
+        return _numbers(self._table(f"pace {engine}").get(_asked(model, logprobs)))
+
+    def paced(self, engine: str, model: str, pace: float, *, logprobs: bool) -> None:
+        """Remember one."""
+        known = [*self.paces(engine, model, logprobs=logprobs), round(pace, 2)]
+        self._remember(f"pace {engine}", _asked(model, logprobs), known[-_KEPT:])
+
     def _table(self, name: str) -> dict[str, object]:
         table = self._read().get(name)
         return table if isinstance(table, dict) else {}
 
     def _remember(self, table: str, name: str, value: object) -> None:
+        self._remember_all(table, {name: value})
+
+    def _remember_all(self, table: str, values: Mapping[str, object]) -> None:
         known = self._read()
-        known[table] = self._table(table) | {name: value}
+        known[table] = self._table(table) | dict(values)
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             beside = self._file.with_suffix(f".{os.getpid()}")
@@ -92,6 +120,16 @@ class History:
 
 def _named(models: Iterable[str]) -> str:
     return " ".join(map(plain, models))
+
+
+def _asked(model: str, logprobs: bool) -> str:
+    return f"{plain(model)} {'with' if logprobs else 'without'} log-probabilities"
+
+
+def _numbers(value: object) -> list[float]:
+    """The numbers in what was read; whatever else there is counts for nothing."""
+    found = value if isinstance(value, list) else []
+    return [float(n) for n in found if isinstance(n, int | float) and math.isfinite(n)]
 
 
 def _pairs(value: object) -> list[tuple[float, float]]:

@@ -57,8 +57,31 @@ VERBS: Mapping[str, Known] = {
     "history": {},
     "reset": {},
     "controls": {},
+    "metrics": {
+        "--hours": "24",
+        "--by": "stage|model|engine|route",
+        "--json": None,
+        "--csv": None,
+        "--clear": None,
+    },
+    "dashboard": {},
+    "benchmark": {
+        "--models": "a,b",
+        "--stages": "a,b",
+        "--questions": "FILE",
+        "--repeats": "3",
+        "--json": "FILE",
+        "--against": "FILE|last",
+    },
+    "compare": {"--models": "a,b,c", "--stages": "a,b", "--system": "one.md,two.md"},
+    "tune": {},
+    "calibrate": {"--stages": "a,b", "--show": None, "--clear": None},
 }
-_WITH_TEXT = ("ask", "stage", "pull", "warm", "route", "provision")
+_WITH_TEXT = (
+    *("ask", "stage", "pull", "warm", "route", "provision"),
+    *("benchmark", "compare", "tune", "calibrate"),
+)
+_IN_CELLS = ("benchmark", "compare")  # whose text may be a cell
 
 _STAGE_OPTION = re.compile(
     rf"\s*([A-Za-z_]\w*)\.({'|'.join(OF_A_STAGE)})="
@@ -80,23 +103,33 @@ class Line:
     options: Options = field(default_factory=dict)
 
 
-def read(line: str, *, verbs: bool = True) -> Line:
-    """Take a line apart. Without `verbs` its first word is never a verb: the line asks."""
+def read(line: str, cell: str | None = None) -> Line:
+    """Take a line apart, and the cell below it, which is the end of its text.
+
+    Above a cell the first word is a verb only where a cell may stand for its text, and nothing but
+    options come after it: else the line asks.
+    """
     options: dict[str, str] = {}
     name, rest = _head(line, ASK, options)
     word = _WORD.match(rest)
     verb = "ask"
-    if verbs and word and word[1] in VERBS:
+    if word and _is_verb(word[1], rest[word.end() :], cell):
         verb = word[1]
         rest = rest[word.end() :]
         if verb == "stage":
             return _stage(rest)
         late, rest = _head(rest, VERBS[verb], options)
         name = name or late
-    text = rest.strip()
+    text = "\n".join(filter(None, (rest.strip(), (cell or "").strip())))
     if verb not in _WITH_TEXT and text:
         raise UsageError(f"%mirador {verb} takes no text", f"to ask it: %mirador ask {verb} {text}")
     return Line(verb, text, name, options)
+
+
+def _is_verb(word: str, rest: str, cell: str | None) -> bool:
+    if cell is None:
+        return word in VERBS
+    return word in _IN_CELLS and (not rest.strip() or rest.strip().startswith("--"))
 
 
 def _stage(rest: str) -> Line:

@@ -8,65 +8,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
-import importlib
-import os
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from collections.abc import Iterator, Mapping
 
-from IPython.core.completer import (
-    CompletionContext,
-    SimpleCompletion,
-    SimpleMatcherResult,
-    context_matcher,
-)
-from IPython.core.display_functions import DisplayHandle
-from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from IPython.display import display
 from traitlets import TraitError, TraitType
 
-from mirador_magic import completion, phrasebook, provision, router, settings, verbs
 from mirador_magic import line as lines
-from mirador_magic import session as sessions
+from mirador_magic import settings, verbs
 from mirador_magic.errors import MiradorError, RunInterrupted, UsageError
 from mirador_magic.events import Event, RunFinished
 from mirador_magic.handle import Handle
 from mirador_magic.line import DEPTHS, Line
 from mirador_magic.notebook_loop import (
-    CellRewriter,
-    can_rewrite,
     complete,
-    ipykernel_version,
-    keep_question_marks,
-    kernel_of,
     outlives_the_cell,
 )
 from mirador_magic.question import compose
 from mirador_magic.session import Request, Session
 from mirador_magic.setting_keys import KEYS
-from mirador_magic.stages import DEFAULT_STAGES, nearest
+from mirador_magic.showing import Showing
+from mirador_magic.stages import nearest
 from mirador_magic.views.answer import KINDS, Answer
-
-if TYPE_CHECKING:
-    from mirador_magic.views.panel import Further
-
-_BUFFERED = {"--traditional", "--v2", "--no-stream", "--quiet"}
-
-Matcher = Callable[[CompletionContext], SimpleMatcherResult]
 
 # Of the loop, before anything is drawn: the question is on its way by then. Drawing takes longer.
 _STEPS = 4
-
-
-class View(Protocol):
-    """What shows a run."""
-
-    def show(self) -> None: ...
-    def __call__(self, event: Event) -> None: ...
 
 
 class _Set(TraitType[object, object]):
@@ -90,7 +58,7 @@ class MiradorMagics(Magics):
     def __init__(self, shell: InteractiveShell, session: Session) -> None:
         super().__init__(shell)
         self.session = session
-        self.last: Answer | None = None
+        self._showing = Showing(shell, session, self._bind)
         self._shown: tuple[object, int] = (None, 0)
         self.observe(self._configured, list(KEYS))
         self.warming: asyncio.Task[None] | None = None
@@ -118,6 +86,15 @@ class MiradorMagics(Magics):
         %mirador pull hf:ORG/REPO/FILE.gguf     fetch a model for the embedded engine
         %mirador doctor [--json]                what is wrong here, and what mends it
 
+        %mirador metrics [--hours N] [--by model] [--json | --csv | --clear]   how the last runs went
+        %mirador dashboard                      what runs now, and the last runs, live
+        %mirador benchmark [--models a,b | --stages a,b] [--questions FILE] [--repeats N]
+                [--json FILE] [--against FILE|last]   progressive against traditional; the questions
+                                                may be a cell's lines: %%mirador benchmark
+        %mirador compare --models a,b QUESTION  side by side; also --stages a,b, --system one.md,two.md
+        %mirador tune [STAGE]                   try prompts and options by hand
+        %mirador calibrate FILE [--stages a,b]  how often answers of a confidence are right; --show
+
         which stages
           --fast, --balanced, --deep   quick_response; and synthesis; and deep_analysis. Without
                             them the question decides
@@ -137,7 +114,7 @@ class MiradorMagics(Magics):
 
         options of the stages: for all of them, or for one as deep_analysis.temperature=0.3
           --model MODEL (a path to a .gguf file runs it embedded)  --system 'PROMPT'
-          --timeout SECONDS  --confidence 0..1  --think on|off
+          --timeout SECONDS  --confidence 0..1  --think on|off  --keep-alive SECONDS
           --temperature NUMBER  --top-p NUMBER  --num-predict TOKENS  --num-ctx TOKENS  --seed NUMBER
 
         In the text {name}, {df.head()}, {In[3]} and {Err} (the last error) stand for what the notebook
@@ -156,18 +133,17 @@ class MiradorMagics(Magics):
         return self._value(value)
 
     async def _do(self, line: str, cell: str | None, *, awaited: bool) -> object:
-        read = lines.read(line, verbs=cell is None)
-        if cell is not None or read.verb == "ask" and (read.text or read.options):
-            return await self._ask(read, cell or "", awaited=awaited)
-        if read.verb == "last":
-            self._show_last()
-        elif read.verb in _NOTEBOOK:
-            await _NOTEBOOK[read.verb](self, read)
-        else:
-            await verbs.VERBS.get(read.verb, verbs.status)(self.session, read)
+        read = lines.read(line, cell)
+        if read.verb == "ask" and (read.text or read.options or cell is not None):
+            return await self._ask(read, awaited=awaited)
+        if (value := await verbs.do(self.session, read)) is not None:
+            if self.session.in_notebook:
+                display(value)
+            else:
+                print(value)
         return None
 
-    async def _ask(self, read: Line, cell: str, *, awaited: bool) -> object:
+    async def _ask(self, read: Line, *, awaited: bool) -> object:
         """Start the run and see it to its end, or leave it to the background.
 
         An interrupt is not raised here: as a KeyboardInterrupt it would leave a task, and so the
@@ -179,12 +155,12 @@ class MiradorMagics(Magics):
         kind = read.options.get("--as", "")
         if kind and kind not in KINDS:
             raise UsageError(f"--as {kind}: there are {', '.join(KINDS)}", nearest(kind, KINDS))
-        request = self._request(read, cell)
+        request = self._request(read)
         if "--show-prompt" in read.options:
             print(self.session.prompt(request))
             return None
         handle = self.session.start(request)
-        view = self._view(handle, read, request, clickable=awaited or background)
+        view = self._showing.view(handle, read, request, clickable=awaited or background)
         handle.watch(view)
         name = None if background else read.name
         handle.watch(lambda event: self._bind(event, handle, name))
@@ -210,16 +186,17 @@ class MiradorMagics(Magics):
         self._put(name, value)
         return None if name else value
 
-    def _request(self, read: Line, cell: str) -> Request:
+    def _request(self, read: Line) -> Request:
         """What the line and the cell ask, with what they name of the notebook."""
         stages = read.options.get("--stages")
         cells = read.options.get("--context", "0")
         if not cells.isdigit():
             raise UsageError(f"--context {cells} is not a count of cells", "--context 3")
-        asked = "\n".join(filter(None, (read.text, cell.strip())))
         depths = [DEPTHS[option] for option in read.options if option in DEPTHS]
         return Request(
-            question=compose(asked, self._names(), raw="--raw" in read.options, cells=int(cells)),
+            question=compose(
+                read.text, self._names(), raw="--raw" in read.options, cells=int(cells)
+            ),
             stages=tuple(filter(None, stages.split(","))) if stages is not None else None,
             depth=depths[-1] if depths else None,
             settings=lines.layer_of(read),
@@ -245,57 +222,10 @@ class MiradorMagics(Magics):
         shown, cell = self._shown
         return shown is value and cell == self.shell.execution_count
 
-    def _view(self, handle: Handle, read: Line, request: Request, *, clickable: bool) -> View:
-        """What shows this run here."""
-
-        def answer() -> Answer:
-            return handle.answer
-
-        buffered = bool(_BUFFERED & set(read.options)) or not self.session.in_force["streaming"]
-        if kernel_of(self.shell) is None:
-            coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-            from mirador_magic.views.terminal import TerminalView
-
-            return TerminalView(answer, sys.stdout, coloured=coloured, buffered=buffered)
-        if _is_nbval() or isinstance(self.shell.display_pub, CapturingDisplayPublisher):
-            from mirador_magic.views.final import Final
-
-            return Final(answer, self.session.deeper)
-        from mirador_magic.views.panel import Panel  # imports ipywidgets: not before a run needs it
-
-        further = self._further(handle, request, read.name if "--bg" not in read.options else None)
-        outlives = "--bg" in read.options
-        live = clickable and (outlives or ipykernel_version() >= (7,))
-        stop = handle.stop if live else None
-        return Panel(answer, stop, further, buffered=buffered, outlives=outlives)
-
-    def _further(self, handle: Handle, request: Request, name: str | None) -> Further:
-        """What a click beside this run's finished answer does."""
-        from mirador_magic.views.panel import Further, Panel
-
-        def run(stage: str, within: DisplayHandle) -> None:
-            asked = dataclasses.replace(request, stages=(stage,), depth=None)
-            again = self.session.start(asked, past=handle.answer)
-            further = self._further(again, request, name)
-            panel = Panel(
-                lambda: again.answer,
-                again.stop,
-                further,
-                buffered=False,
-                outlives=True,
-                within=within,
-            )
-            again.watch(panel)
-            again.watch(lambda event: self._bind(event, again, name))
-            panel.show()
-
-        return Further(run, self.session.deeper)
-
     def _bind(self, event: Event, handle: Handle, name: str | None) -> None:
         if isinstance(event, RunFinished):
-            self.last = handle.answer
-            self._put("mirador_answer", self.last)
-            self._put(name, self.last)
+            self._put("mirador_answer", handle.answer)
+            self._put(name, handle.answer)
 
     def _put(self, name: str | None, value: object) -> None:
         if name:
@@ -303,49 +233,6 @@ class MiradorMagics(Magics):
 
     def _configured(self, change: Mapping[str, object]) -> None:
         self.session.configure({str(change["name"]): change["new"]}, "%config")
-
-    def _show_last(self) -> None:
-        if self.last is None:
-            raise UsageError("there is no answer yet", "ask something: %mirador your question")
-        _display(self.last)
-
-    async def _pull(self, read: Line) -> None:
-        from mirador_magic.views.progress import ProgressLine
-
-        shown = ProgressLine(in_notebook=kernel_of(self.shell) is not None)
-        file = await self.session.pull(read.text, shown)
-        print(f"{file} is there → %%mirador --engine embedded --model {file.stem}")
-
-    async def _controls(self, read: Line) -> None:
-        from mirador_magic.switchboard import switchboard
-
-        display(switchboard(self.session))
-
-    async def _provision(self, read: Line) -> None:
-        if "--phrasebook" in read.options:
-            label = await self.session.provision_phrasebook()
-            print(f"{label} has {phrasebook.NAME} now → %%mirador --model {phrasebook.NAME}")
-            return
-        context = read.options.get("--context")
-        needs = await self.session.plan(Path(context) if context else None)
-        print("\n".join(filter(None, [*map(provision.told, needs), provision.note(needs)])))
-        if all(need.action == "none" for need in needs):
-            print("nothing is missing")
-        elif "--yes" in read.options:
-            from mirador_magic.views.progress import InstallLine
-
-            shown = InstallLine(in_notebook=kernel_of(self.shell) is not None)
-            await self.session.provision(needs, shown)
-        else:
-            given = f" --context {context}" if context else ""
-            print(f"to do it: %mirador provision --yes{given}")
-
-
-_NOTEBOOK: Mapping[str, Callable[[MiradorMagics, Line], Awaitable[None]]] = {
-    "controls": MiradorMagics._controls,
-    "pull": MiradorMagics._pull,
-    "provision": MiradorMagics._provision,
-}
 
 
 for _name, _key in KEYS.items():
@@ -362,105 +249,3 @@ def _interrupts() -> Iterator[None]:
         yield
     except asyncio.CancelledError:
         raise RunInterrupted("the cell was cut short → run it again, or %mirador last") from None
-
-
-def _completer(session: Session) -> Matcher:
-    """What IPython asks for the words that may come next."""
-
-    def mirador_matcher(context: CompletionContext) -> SimpleMatcherResult:
-        try:
-            stages = list(session.stages)
-        except UsageError:
-            stages = [stage.name for stage in DEFAULT_STAGES]
-        before = context.full_text[: context.cursor_position]
-        found = completion.complete(before, stages, session.models)
-        if found is None:
-            return {"completions": []}
-        fragment, words = found
-        return {
-            "completions": [SimpleCompletion(word, type="mirador") for word in words],
-            "matched_fragment": fragment,
-            "suppress": bool(words),
-        }
-
-    return cast(Matcher, context_matcher()(mirador_matcher))
-
-
-def _is_ours(transformer: object) -> bool:
-    return transformer is keep_question_marks or isinstance(transformer, CellRewriter)
-
-
-def _display(answer: Answer) -> None:
-    from mirador_magic.views.static import bundle
-
-    display(bundle(answer), raw=True)
-
-
-def _is_nbval() -> bool:
-    return ".ipynb::" in os.environ.get("PYTEST_CURRENT_TEST", "")
-
-
-def _prepare(magics: MiradorMagics) -> asyncio.Task[None] | None:
-    """Bring in the background what the first cell will need; None where no loop runs."""
-
-    async def bring() -> None:
-        await asyncio.to_thread(importlib.import_module, "mirador_magic.views.panel")
-        await asyncio.to_thread(importlib.import_module, "mirador_magic.interpolate")
-        await asyncio.to_thread(router.load)
-        with contextlib.suppress(UsageError):  # the first cell says what cannot be read
-            await magics.session.look()
-            if magics.session.settings()["pre_warm"]:
-                await magics.session.keep_warm()
-
-    with contextlib.suppress(RuntimeError):
-        return asyncio.get_running_loop().create_task(bring(), name="mirador warm-up")
-    return None
-
-
-def load(shell: InteractiveShell) -> None:
-    """Bring the magic into this shell. Loading it again starts it anew."""
-    unload(shell)
-    magics = MiradorMagics(shell, sessions.current())
-    shell.register_magics(magics)
-
-    def show(value: object) -> None:
-        # The cell's own value was shown while it ran; anything else is shown as asked.
-        shown = magics.was_shown(value)
-        if isinstance(value, Answer) and not shown:
-            _display(value)
-        elif kernel_of(shell) is None or not shown:
-            print(repr(value))  # a terminal has written "Out[n]:" already
-
-    assert shell.display_formatter is not None
-    for kind in (Answer, Handle):
-        shell.display_formatter.ipython_display_formatter.for_type(kind, show)
-    shell.input_transformers_cleanup.append(keep_question_marks)
-    magics.completer = _completer(magics.session)
-    shell.Completer.custom_matchers.append(magics.completer)
-    if can_rewrite(shell):
-        shell.input_transformers_post.append(CellRewriter(shell))
-        magics.warming = _prepare(magics)
-    else:  # a terminal, where nothing can be brought in the background
-        importlib.import_module("mirador_magic.views.terminal")
-
-
-def unload(shell: InteractiveShell) -> None:
-    """Take the magic out of this shell again, end its warm-up and release what the engines hold."""
-    for transformers in (shell.input_transformers_cleanup, shell.input_transformers_post):
-        transformers[:] = [each for each in transformers if not _is_ours(each)]
-    magics = shell.magics_manager.registry.pop("MiradorMagics", None)
-    if magics is None:
-        return
-    for kind in ("line", "cell"):
-        shell.magics_manager.magics[kind].pop("mirador", None)
-    if board := sys.modules.get("mirador_magic.switchboard"):
-        board.leave(magics.session)
-    if magics.completer in shell.Completer.custom_matchers:
-        shell.Completer.custom_matchers.remove(magics.completer)
-    if magics.warming:
-        magics.warming.cancel()
-    session = magics.session
-    try:
-        session.closing = asyncio.get_running_loop().create_task(session.aclose())
-    except RuntimeError:  # a terminal: no loop runs between the cells
-        complete(session.aclose())

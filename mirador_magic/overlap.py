@@ -29,6 +29,7 @@ from mirador_magic.errors import MiradorError
 from mirador_magic.events import (
     ChunkReceived,
     Event,
+    ModelSwapped,
     NextPlanned,
     RouteChosen,
     RunStarted,
@@ -197,6 +198,7 @@ class Overlap:
             self._history.loaded(self._key, stage.model, load_s)
             if stage.model in self._believed:
                 self._swapped = True
+                self._tell(ModelSwapped(event.at, event.stage, load_s))
                 self._history.fitted(self._key, self._models(), False)
 
     async def _see_to(self, place: int) -> None:

@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -46,6 +47,8 @@ Clock = Callable[[], float]
 Watcher = Callable[[Event], None]
 Substitute = Callable[[ModelStage, Sequence[ModelInfo]], ModelStage | None]
 Decide = Callable[[], tuple[str, Sequence[ModelStage]]]
+Deepen = Callable[[], tuple[str, Sequence[ModelStage]] | None]
+Asked = Callable[[Engine, ModelStage], bool]
 
 _ANSWERS = 5.0  # seconds in which an engine tells what is in memory; it may wait for an unload
 _STUCK = 60.0  # seconds after which a load does not wait for the disk any more
@@ -163,7 +166,9 @@ class Run:
 
     `open_engine` gives the engine, ready to be asked; `earlier` holds (stage name, text) of what other
     stages wrote before this run, oldest first; `substitute` may give the stage on another installed
-    model where its own is missing; `during` is entered while it is under way.
+    model where its own is missing; `during` is entered while it is under way. After the only stage of
+    a route, `deepen` may give the reason and all of the stages that the run is to have; `logprobs`
+    tells whether an engine is to be asked for the log-probabilities of a stage.
     """
 
     def __init__(
@@ -176,6 +181,8 @@ class Run:
         earlier: Sequence[tuple[str, str]] = (),
         turns: Sequence[prompts.Turn] = (),
         decide: Decide | None = None,
+        deepen: Deepen | None = None,
+        logprobs: Asked = lambda engine, stage: True,
         clock: Clock = time.perf_counter,
         substitute: Substitute | None = None,
         during: Callable[[], AbstractAsyncContextManager[object]] = contextlib.nullcontext,
@@ -186,6 +193,8 @@ class Run:
         self._emit = emit
         self._turns = tuple(turns)
         self._decide = decide
+        self._deepen = deepen
+        self._logprobs = logprobs
         self._clock = clock
         self._substitute = substitute
         self._during = during
@@ -229,6 +238,8 @@ class Run:
             await self._run_stage(engine, self.stages[at])
             self._choose_route()
             at += 1
+            if at == len(self.stages):
+                self._go_deeper()
         if self._stopped:
             return
         if self._causes and len(self._causes) == len(self.stages):
@@ -246,6 +257,14 @@ class Run:
         decide, self._decide = self._decide, None
         if decide:
             why, stages = decide()
+            self.stages = tuple(stages)
+            self._emit(RouteChosen(self._clock(), why, self.stages))
+
+    def _go_deeper(self) -> None:
+        """More stages, once, where the route's only one came to its end and was not enough."""
+        deepen, self._deepen = self._deepen, None
+        if deepen and len(self.stages) == 1 and not self._causes and (more := deepen()):
+            why, stages = more
             self.stages = tuple(stages)
             self._emit(RouteChosen(self._clock(), why, self.stages))
 
@@ -270,7 +289,8 @@ class Run:
         """Receive one stage's answer; it counts for the next stages once it has come to its end."""
         parts: list[str] = []
         end: StreamEnd | None = None
-        stream = engine.stream(self._request(stage))
+        request = replace(self._request(stage), logprobs=self._logprobs(engine, stage))
+        stream = engine.stream(request)
         loading = partial(self._is_loading, engine, stage, self._clock())
         async with contextlib.aclosing(stream):
             with Silence(stage.timeout, loading) as silence:

@@ -8,7 +8,7 @@ import functools
 import itertools
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,17 +23,19 @@ from mirador_magic.engines.ollama import OllamaEngine
 from mirador_magic.errors import EngineUnavailable, MiradorError, UsageError
 from mirador_magic.events import Event, RunFinished, StageFailed
 from mirador_magic.handle import Handle
+from mirador_magic.metrics import Meter, Purpose
 from mirador_magic.overlap import Overlap
 from mirador_magic.provision import Need
+from mirador_magic.readiness import Readiness
 from mirador_magic.run import Decide, Run, Watchers
 from mirador_magic.settings import Layer, Settings
 from mirador_magic.stages import DEFAULT_STAGES, ModelStage, agree, choose
 from mirador_magic.views.answer import Answer
 from mirador_magic.views.run_state import RunState
-from mirador_magic.warmup import Warmth, WarmUp
 
 if TYPE_CHECKING:
     from mirador_magic.pull import Progress
+    from mirador_magic.store import Recorder
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Request:
 
     `stages` names them in order; None leaves them to the settings, or to the question's route, which
     `depth` sets. `settings` hold for this request alone; `turns` are the conversation that it continues.
+    What is asked for another purpose than the answer is no part of what was asked, nor of its figures.
     """
 
     question: str
@@ -49,6 +52,7 @@ class Request:
     depth: router.Complexity | None = None
     settings: Layer = field(default_factory=dict)
     turns: tuple[tuple[str, str], ...] = ()
+    purpose: Purpose = "ask"
 
     def __post_init__(self) -> None:
         if not self.question.strip():
@@ -60,19 +64,23 @@ class Session:
 
     def __init__(self, stages: Sequence[ModelStage] = DEFAULT_STAGES) -> None:
         self._own = {stage.name: stage for stage in stages}
+        self._made: Mapping[str, ModelStage] = {}
+        self._made_of: object = None
         self.notebook: dict[str, settings_.Given] = {}  # what was set from within
         self.asked: deque[Answer] = deque(maxlen=100)  # the newest last
+        self.last: Answer | None = None
+        self.going: list[Handle] = []  # the runs that are not over
+        self.started: list[Callable[[Handle], None]] = []  # are told of each run that starts
+        self.recorder: Recorder | None = None
+        self.in_notebook = False  # and not in a terminal
         self.in_force = Settings()  # when the last run was started, but for its own
         self.models: tuple[str, ...] = ()  # that are installed, as far as is known
         self.engines = Engines()
-        self.warmup: WarmUp | None = None
-        self._warmed: tuple[ModelStage, ...] = ()  # the stages that `warmup` was made for
-        self._warming: asyncio.Task[None] | None = None
-        self.pre_warm = False  # warm what is cold between the cells
+        self.readiness = Readiness(lambda: self.stages, self.engine)
         self.closing: asyncio.Task[None] | None = None  # a task is kept by who started it
 
     @property
-    def stages(self) -> dict[str, ModelStage]:
+    def stages(self) -> Mapping[str, ModelStage]:
         """The stages by name, as the settings in force have them."""
         return self._stages(self.settings())
 
@@ -124,29 +132,13 @@ class Session:
         settings = base.over(request.settings)
         usual = self._stages(base)
         known = self._stages(settings) if request.settings else usual
-        names = request.stages or _named(request, settings)
-        if request.stages == ():
-            choose(list(known.values()), ())  # says that none is left
-        decide, first = self._decide(request, known) if names is None else (None, None)
-        stages = first or choose(list(known.values()), names or ())
-        stages = agree(stages, known.values())
-        warmup = self._warmup(known=usual)
-
-        def open_engine() -> Awaitable[Engine]:
-            return self._engine(settings, stages[0].model)
-
-        state = RunState(warmth=warmup.of, past=past)
-        watchers = Watchers([state, self._watch, warmup.listener()])
-
-        def keep(event: Event) -> None:
-            if isinstance(event, RunFinished):
-                if past and past in self.asked:
-                    self.asked.remove(past)
-                self.asked.append(state.answer())
-
+        decide, stages = self._route(request, settings, known)
+        warmup = self.readiness.of(usual)
+        open_engine = functools.partial(self._engine, settings, stages[0].model)
+        state, meter = RunState(warmth=warmup.of, past=past), Meter()
+        watchers = Watchers([state, meter, self._watch, warmup.listener()])
         overlap = Overlap(open_engine, warmup.installed, warmup.history, watchers)
         watchers.add(overlap)
-        watchers.add(keep)
         run = Run(
             request.question,
             stages,
@@ -158,7 +150,55 @@ class Session:
             substitute=provision.substitute,
             during=functools.partial(warmup.held, overlap),
         )
-        return Handle(run, state, watchers)
+        handle = Handle(run, state, watchers, meter)
+        self._follow(handle, request, past)
+        return handle
+
+    def _follow(self, handle: Handle, request: Request, past: Answer | None) -> None:
+        """Until it is over the run is among those that go on; then it was asked, and is recorded."""
+
+        def ends(event: Event) -> None:
+            if isinstance(event, RunFinished):
+                self.going.remove(handle)
+                if request.purpose == "ask":
+                    if past and past in self.asked:
+                        self.asked.remove(past)
+                    self.last = handle.answer
+                    self.asked.append(self.last)
+                asyncio.get_running_loop().call_soon(self._record, handle, request)
+
+        handle.watch(ends)
+        self.going.append(handle)
+        for tell in self.started:
+            tell(handle)
+
+    def _record(self, handle: Handle, request: Request) -> None:
+        """Keep the run's figures, once it is over and was shown."""
+        if self.in_force["metrics"]:
+            if self.recorder is None:
+                from mirador_magic.store import Recorder
+
+                self.recorder = Recorder()
+            answer = handle.answer
+            texts = {stage.name: stage.text for stage in answer.stages}
+            self.recorder.record(
+                handle.metrics,
+                purpose=request.purpose,
+                question=answer.question,
+                texts=texts,
+                keep_texts=self.in_force["keep_texts"],
+                keep_days=self.in_force["keep_days"],
+            )
+
+    def _route(
+        self, request: Request, settings: Settings, known: Mapping[str, ModelStage]
+    ) -> tuple[Decide | None, tuple[ModelStage, ...]]:
+        """How the question's route is found out, if it has to be, and the stages to begin with."""
+        if request.stages == ():
+            choose(list(known.values()), ())  # says that none is left
+        if names := request.stages or _named(request, settings):
+            return None, agree(choose(list(known.values()), names), known.values())
+        return self._decide(request, known)
 
     def prompt(self, request: Request) -> str:
         """What the first stage of this request is told, its drafts aside."""
@@ -208,36 +248,6 @@ class Session:
             name = "embedded"
         return await self.engines.answering(name, settings)
 
-    async def warm(
-        self, models: Sequence[str] = (), tell: Callable[[Warmth], None] = lambda _: None
-    ) -> list[Warmth]:
-        """Load and prefill the models of the default stages, or these; `tell` hears how far it is.
-
-        One that is under way is waited for, and goes on when the waiting ends. Raises
-        EngineUnavailable where no engine answers.
-        """
-        if self._warming and not self._warming.done() and self.warmup:
-            self.warmup.watch(tell)
-            await asyncio.shield(self._warming)
-            return self.warmup.state
-        self.warmup = self._warmup(models, anew=True)
-        self.warmup.watch(tell)
-        self._warming = asyncio.create_task(self.warmup.run(), name="mirador warm-up")
-        await self._warming
-        return self.warmup.state
-
-    async def keep_warm(self) -> None:
-        """Warm what is cold, now and after each run. What cannot be warmed is the run's to tell."""
-        self.pre_warm = True
-        with contextlib.suppress(MiradorError):
-            await self.warm()
-
-    async def warmth(self) -> WarmUp:
-        """What is known of the stages' models, as the engine tells it now."""
-        warmup = self._warmup()
-        await warmup.refresh()
-        return warmup
-
     async def pull(self, text: str, tell: Callable[[Progress], None]) -> Path:
         """Fetch hf:ORG/REPO/FILE.gguf into the embedded engine's folder; `tell` hears how far it is."""
         from mirador_magic.pull import pull, read_source
@@ -277,59 +287,27 @@ class Session:
         return engine
 
     async def aclose(self) -> None:
-        """End the warm-up, and release what the engines hold: connections, processes, models."""
-        self.pre_warm = False
-        if self._warming:
-            self._warming.cancel()
-            await asyncio.wait({self._warming})
+        """End the warm-up, and release what the engines and the store hold."""
+        await self.readiness.aclose()
+        if self.recorder:
+            self.recorder.close(1.0)
+            self.recorder = None
         await self.engines.aclose()
 
-    def _stages(self, settings: Settings) -> dict[str, ModelStage]:
-        stages = settings.stages(self._own.values())
-        return {name: provision.on(stage, stage.model) for name, stage in stages.items()}
-
-    def _warmup(
-        self,
-        models: Sequence[str] = (),
-        *,
-        anew: bool = False,
-        known: Mapping[str, ModelStage] | None = None,
-    ) -> WarmUp:
-        """What is known of the default stages' models, or of these: from the last warm-up on."""
-        known = known or self.stages
-        wanted = agree((stage for name, stage in known.items() if name in _DEFAULT), known.values())
-        if self.warmup is None or anew or wanted != self._warmed:
-            self._warmed = wanted
-            stages = [self._stage_on(model, wanted) for model in models] if models else wanted
-            self.warmup = WarmUp(
-                agree(stages, known.values()), self.engine, substitute=provision.substitute
-            )
-        return self.warmup
-
-    def _stage_on(self, model: str, stages: Sequence[ModelStage]) -> ModelStage:
-        """The stage whose model this is, else the first one on it, as `--model` would have it."""
-        known = (*stages, *self.stages.values())
-        own = next((stage for stage in known if stage.model == model), None)
-        return own or provision.on(stages[0], model)
+    def _stages(self, settings: Settings) -> Mapping[str, ModelStage]:
+        """The stages by name; the same mapping as before where nothing they are made of has changed."""
+        made_of = (settings.layers, tuple(self._own.values()))
+        if made_of != self._made_of:
+            stages = settings.stages(self._own.values())
+            self._made = {name: provision.on(stage, stage.model) for name, stage in stages.items()}
+            self._made_of = made_of
+        return self._made
 
     def _watch(self, event: Event) -> None:
         if isinstance(event, StageFailed) and isinstance(event.error, EngineUnavailable):
             self.engines.forget()
-        if isinstance(event, RunFinished) and event.outcome == "answered" and self._is_cold():
-            # The warm-up at the start found no engine: this run did.
-            self._warming = asyncio.create_task(self._warm_again(), name="mirador warm-up")
-
-    def _is_cold(self) -> bool:
-        """Whether there is something to warm, and nobody at it."""
-        idle = self._warming is None or self._warming.done()
-        return self.pre_warm and idle and any(w.state == "cold" for w in self._warmup().state)
-
-    async def _warm_again(self) -> None:
-        with contextlib.suppress(MiradorError):
-            await self._warmup().run()
-
-
-_DEFAULT = {stage.name for stage in DEFAULT_STAGES}
+        if isinstance(event, RunFinished) and event.outcome == "answered":
+            self.readiness.answered()
 
 
 def _named(request: Request, settings: Settings) -> tuple[str, ...] | None:

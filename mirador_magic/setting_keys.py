@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mirador_magic.stages import nearest
 
 ENGINES = ("auto", "ollama", "embedded", "scripted")
+ESCALATE = ("ask", "auto", "never")
 ROUTED = "auto"  # default_stages: those that the question needs
 
 
@@ -94,6 +95,12 @@ def _engine(given: object) -> str:
     return str(given)
 
 
+def _escalate(given: object) -> str:
+    if given not in ESCALATE:
+        raise Unfit(f"is none of: {', '.join(ESCALATE)}")
+    return str(given)
+
+
 def _stages(given: object) -> tuple[str, ...]:
     """() where the question's route decides."""
     names = given.split(",") if isinstance(given, str) else given
@@ -115,6 +122,15 @@ OWN: Mapping[str, Key] = {
     "pre_warm": Key("load the stages' models beforehand", "on", _flag, "MIRADOR_PRE_WARM"),
     "host": Key("the Ollama to ask", "http://127.0.0.1:11434", _host, "OLLAMA_HOST"),
     "models": Key("the folder of GGUF files", "~/models", _text, "MIRADOR_MODELS"),
+    "escalate": Key(
+        "deeper stages where quick_response is unsure: ask, auto or never",
+        "ask",
+        _escalate,
+        "MIRADOR_ESCALATE",
+    ),
+    "metrics": Key("keep each run's figures", "on", _flag, "MIRADOR_METRICS"),
+    "keep_texts": Key("and its question and answers", "off", _flag, "MIRADOR_KEEP_TEXTS"),
+    "keep_days": Key("days that they are kept", "90", _count, "MIRADOR_KEEP_DAYS"),
     "pace": Key("tokens a second of the embedded engine", "30", _number(0, 1e6), "MIRADOR_PACE"),
 }
 OF_A_STAGE: Mapping[str, Key] = {

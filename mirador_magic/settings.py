@@ -39,6 +39,10 @@ DEFAULTS: Layer = {
         "pre_warm": True,
         "host": "",
         "models": "",
+        "escalate": "ask",
+        "metrics": True,
+        "keep_texts": False,
+        "keep_days": 90,
         "pace": 0.0,
     }.items()
 }
@@ -199,7 +203,7 @@ def _told(name: str, value: object) -> str:
         return "on" if value else "off"
     if name == "default_stages":
         return ",".join(value) if isinstance(value, tuple) and value else ROUTED
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value) or "–"
 
 
 @functools.cache

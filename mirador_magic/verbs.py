@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -43,9 +44,9 @@ async def warm(session: Session, read: Line) -> None:
             print(words.warmth_line(warmth, time.perf_counter()))
 
     if "--status" not in read.options:
-        await session.warm(read.text.split(), tell)
+        await session.readiness.warm(read.text.split(), tell)
         return
-    warmup = await session.warmth()
+    warmup = await session.readiness.look()
     for warmth in warmup.state:
         print(words.warmth_line(warmth, warmup.clock()))
     if first := warmup.leaves_first():
@@ -111,6 +112,31 @@ def _short(text: str) -> str:
     text = words.one_line(text)
     return text if len(text) <= 48 else f"{text[:47]}…"
 
+
+async def do(session: Session, read: Line) -> object:
+    """What the line says; what is to be shown of it besides what it printed, or None."""
+    if read.verb in _ELSEWHERE:
+        module, _, name = _ELSEWHERE[read.verb].partition(":")
+        return await getattr(importlib.import_module(f"mirador_magic.{module}"), name)(
+            session, read
+        )
+    await VERBS.get(read.verb, status)(session, read)
+    return None
+
+
+# Imported when first asked for: each gives what is to be shown, or None.
+_ELSEWHERE = {
+    "benchmark": "benchmark:verb",
+    "calibrate": "calibration:verb",
+    "compare": "comparing:verb",
+    "controls": "notebook_verbs:controls",
+    "dashboard": "dashboard:verb",
+    "last": "notebook_verbs:last",
+    "metrics": "analytics:verb",
+    "provision": "notebook_verbs:provide",
+    "pull": "notebook_verbs:pull",
+    "tune": "tuning:verb",
+}
 
 VERBS: Mapping[str, Verb] = {
     "doctor": doctor,

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mirador_magic import confidence, phrasebook
 from mirador_magic.confidence import (
     FAIR,
+    HELD,
     LOW,
     SURE,
     UNCALIBRATED_MOST,
@@ -19,10 +20,22 @@ from mirador_magic.confidence import (
     WINDOW,
     Calibration,
     Gauge,
+    agreement,
     band,
     judged,
 )
-from mirador_magic.events import ChunkReceived, RunStarted, StageStarted, StageSubstituted
+from mirador_magic.errors import EngineLost
+from mirador_magic.events import (
+    ChunkReceived,
+    Event,
+    RunStarted,
+    StageFailed,
+    StageFinished,
+    StageStarted,
+    StageSubstituted,
+    StreamEnd,
+    ThinkingReceived,
+)
 from mirador_magic.stages import ModelStage
 from mirador_magic.views import words
 from mirador_magic.views.run_state import RunState
@@ -77,20 +90,139 @@ def test_what_cannot_be_a_logarithm_counts_as_certain(strange: float) -> None:
 
 
 def test_without_probabilities_it_stays_declared() -> None:
-    assert judged(Gauge(), 0.6, "tiny", "quick_response") == (0.6, "declared")
+    assert judged(Gauge(), 0.6, "tiny", "quick_response") == (0.6, "declared", None)
 
 
 def test_uncalibrated_it_is_never_cyan() -> None:
-    shown, how = judged(gauge_of([0.0] * 50), 0.6, "tiny", "quick_response")
-    assert (shown, how) == (UNCALIBRATED_MOST, "measured")
+    shown, *how = judged(gauge_of([0.0] * 50), 0.6, "tiny", "quick_response")
+    assert (shown, *how) == (UNCALIBRATED_MOST, "measured", None)
     assert band(shown) is FAIR
+
+
+@given(st.lists(st.floats(0, 1), max_size=60), st.none() | st.floats(0, 1), st.floats(0, 1))
+def test_whatever_is_usual_and_agreed_uncalibrated_it_is_never_cyan(
+    past: list[float], agrees: float | None, declared: float
+) -> None:
+    gauge = gauge_of([-0.3] * 40)
+    shown = judged(gauge, declared, "tiny", "synthesis", past=past, agrees=agrees)
+    assert 0 <= shown.confidence <= UNCALIBRATED_MOST
+
+
+def test_twenty_past_answers_move_the_declared_level_by_how_unusual_this_one_is() -> None:
+    past = [0.80 + number / 200 for number in range(20)]  # 0.80 to 0.895
+
+    def shown(log: float, known: list[float]) -> float:
+        return judged(gauge_of([log] * 40), 0.7, "tiny", "synthesis", past=known).confidence
+
+    unusual = math.log(0.3)
+    assert shown(unusual, past[1:]) == pytest.approx(measured_of([unusual] * 40))
+    # logit(0.7) - 0.35 * 2, at the clip
+    assert shown(unusual, past) == pytest.approx(confidence.sigmoid(confidence.logit(0.7) - 0.7))
+    assert shown(math.log(0.999), past) > 0.7 > shown(unusual, past)
+    assert shown(unusual, [0.8] * 20) == pytest.approx(0.7)  # no spread, so nothing is unusual
+
+
+def test_stages_that_agree_raise_it_and_stages_that_do_not_lower_it() -> None:
+    def shown(agrees: float | None) -> float:
+        gauge = gauge_of([math.log(0.6)] * 40)
+        return judged(gauge, 0.7, "tiny", "synthesis", agrees=agrees).confidence
+
+    assert shown(0.95) > shown(None) > shown(0.1)
+
+
+@pytest.mark.parametrize(
+    ("one", "alike", "unlike"),
+    [
+        ("It takes 42 ms with asyncio.run.", "With asyncio.run it takes 42 ms.", "It takes 7 ms."),
+        ("That is safe.", "That is safe, yes.", "That is not safe."),
+        ("Das ist sicher.", "Das ist ganz sicher.", "Das ist nicht sicher."),
+        ("Es seguro.", "Es muy seguro.", "No es seguro."),
+        ("这样做对我们是安全的", "这样做对我们是很安全的", "这样做对我们不是安全的"),
+    ],
+)
+def test_numbers_names_and_negations_weigh_more_than_the_rest(
+    one: str, alike: str, unlike: str
+) -> None:
+    assert agreement(one, one) == pytest.approx(1)
+    assert agreement(one, alike) > agreement(one, unlike)
+
+
+@given(st.text(max_size=80), st.text(max_size=80))
+def test_agreement_is_a_share_and_has_no_direction(one: str, other: str) -> None:
+    assert 0 <= agreement(one, other) <= 1
+    assert agreement(one, other) == pytest.approx(agreement(other, one))
+
+
+SURE_LOG, UNSURE_LOG = math.log(0.99), math.log(0.2)
+
+
+def told(parts: list[tuple[str, float]]) -> Gauge:
+    """Each part comes word by word, a token each."""
+    gauge = Gauge()
+    for text, log in parts:
+        for word in re.findall(r"\s*\S+|\s+$", text):
+            gauge.add([log], word)
+    return gauge
+
+
+@pytest.mark.parametrize("fence", ["```", "~~~~", "- ```", "> ```"])
+def test_fenced_code_is_measured_apart(fence: str) -> None:
+    prose = "So it is, word by word. " * 8
+    code = f"\n{fence}python\n" + "x = 1 + 2\n" * 10 + fence.split()[-1] + "\n"
+    gauge = told([(prose, UNSURE_LOG), (code, SURE_LOG), (prose, UNSURE_LOG)])
+    assert gauge.measured == pytest.approx(measured_of([UNSURE_LOG] * 96), abs=0.02)
+    assert gauge.code is not None and gauge.code > 0.9
+    assert told([(code, SURE_LOG)]).measured == told([(code, SURE_LOG)]).code
+
+
+def test_inline_code_is_prose() -> None:
+    gauge = told([("Write `x` and ``y`` so: ```z``` here.\nThen more.", SURE_LOG)])
+    assert gauge.code is None or gauge.measured is not None
+    assert told([("Write `x` here.\n", SURE_LOG)]).code is None
+
+
+@given(
+    st.lists(
+        st.tuples(st.text(alphabet="`~\n >-x", max_size=6), st.lists(st.floats(-9, 0), max_size=3)),
+        max_size=40,
+    )
+)
+def test_every_entry_counts_once_however_the_text_is_cut(
+    chunks: list[tuple[str, list[float]]],
+) -> None:
+    gauge = Gauge()
+    for text, logs in chunks:
+        gauge.add(logs, text)
+    count = sum(len(logs) for _, logs in chunks)
+    assert gauge._prose._seen + gauge._code._seen == count
+    assert (gauge.measured is None) is (count == 0)
+
+
+def test_the_weakest_sentence_is_found() -> None:
+    sure, unsure = "This part is well known to all of us here. ", "But that one is a mere guess. "
+    parts = [(sure * 6, SURE_LOG), (unsure, UNSURE_LOG), (sure * 6, SURE_LOG)]
+    gauge = told(parts)
+    found = gauge.weakest("".join(text for text, _ in parts))
+    window = f"{sure}{unsure}{sure}"
+    assert found in window and found.endswith(".")
+    assert gauge.weakest("one sentence") == ""
+    assert told([("Too short. To tell.", UNSURE_LOG)]).weakest("Too short. To tell.") == ""
+
+
+@given(st.text(max_size=400), st.lists(st.floats(-9, 0), min_size=40, max_size=60))
+def test_the_weakest_sentence_is_one_of_the_texts(text: str, logs: list[float]) -> None:
+    gauge = Gauge()
+    size = max(len(text) // len(logs), 1)
+    for place, log in enumerate(logs):
+        gauge.add([log], text[place * size : (place + 1) * size])
+    assert gauge.weakest(text) in text
 
 
 @pytest.mark.parametrize("name", [phrasebook.NAME, f"{phrasebook.NAME}:latest"])
 def test_the_phrase_books_confidence_is_calibrated(name: str) -> None:
-    sure, how = judged(gauge_of([-0.001] * 50), 0.6, name, "quick_response")
-    unsure, _ = judged(gauge_of([-1.0] * 50), 0.6, name, "quick_response")
-    assert how == "calibrated"
+    sure, how, answers = judged(gauge_of([-0.001] * 50), 0.6, name, "quick_response")
+    unsure, _, _ = judged(gauge_of([-1.0] * 50), 0.6, name, "quick_response")
+    assert (how, answers) == ("calibrated", 794)
     assert sure > unsure
     assert band(unsure) is UNSURE
 
@@ -100,6 +232,9 @@ def test_a_calibration_keeps_the_order(one: float, other: float) -> None:
     line = Calibration(slope=2.0, intercept=-1.0, answers=100)
     low, high = sorted((one, other))
     assert 0 < line(low) <= line(high) < 1
+    curve = Calibration(0.0, 0.0, 500, ((0.2, 0.1), (0.5, 0.4), (0.9, 0.8)))
+    assert 0.1 <= curve(low) <= curve(high) <= 0.8
+    assert curve(0.35) == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +255,8 @@ def test_the_panel_says_how_a_confidence_was_had() -> None:
     state(StageSubstituted(1.0, stage.name, phrasebook.NAME, "ollama pull tiny"))
     (way_out,) = state.answer()[stage.name].notes
     assert way_out.endswith("→ ollama pull tiny")
-    assert re.fullmatch(r"● \d+ % \w+ calibrated", words.trust(state.answer()[stage.name]))
+    said = words.trust(state.answer()[stage.name])
+    assert re.fullmatch(r"● 0\.\d\d \w+ calibrated \(n=794\)", said)
 
 
 @given(st.floats(0, 1))
@@ -128,3 +264,78 @@ def test_a_number_never_says_more_than_its_band(confidence: float) -> None:
     shown = int(words.percent(confidence).removesuffix(" %"))
     assert (shown == 100) is (confidence == 1)
     assert band(shown / 100) is band(confidence)
+    two = float(words.decimals(confidence))
+    assert (two == 1) is (confidence == 1)
+    assert band(two) is band(confidence)
+
+
+STAGE = ModelStage("quick_response", "tiny", 0.95, 5.0, "Be brief.")
+LATER = ModelStage("synthesis", "tiny", 0.95, 5.0, "Be thorough.")
+
+
+def state_after(*events: Event) -> RunState:
+    state = RunState(clock=lambda: 9.0)
+    for event in (RunStarted(0.0, "why?", (STAGE, LATER)), *events):
+        state(event)
+    return state
+
+
+def wrote(stage: str, text: str, p: float) -> list[Event]:
+    chunks = [
+        ChunkReceived(1.0, stage, word, (math.log(p),)) for word in re.findall(r"\s*\S+", text)
+    ]
+    return [StageStarted(0.5, stage), *chunks, StageFinished(2.0, stage, StreamEnd("stop"))]
+
+
+@pytest.mark.parametrize("logprobs", [(), (math.log(0.99),)])
+@pytest.mark.parametrize(
+    "end",
+    [
+        StageFinished(2.0, STAGE.name, StreamEnd("length")),
+        StageFailed(2.0, STAGE.name, EngineLost("the cable fell out")),
+    ],
+)
+def test_an_answer_that_is_not_whole_stays_gray(logprobs: tuple[float, ...], end: Event) -> None:
+    chunk = ChunkReceived(1.0, STAGE.name, "half", logprobs)
+    found = state_after(StageStarted(0.0, STAGE.name), chunk, end).answer()[STAGE.name]
+    assert found.confidence == HELD
+    assert band(found.confidence) is LOW
+    assert "not above 69 %" in words.trust_told(found)
+
+
+def test_thinking_does_not_count() -> None:
+    thought = ThinkingReceived(0.6, STAGE.name, "a " * 90)
+    start, *rest = wrote(STAGE.name, "so it is", 0.8)
+    found = state_after(start, thought, *rest).answer()[STAGE.name]
+    assert found.measured == pytest.approx(0.8, abs=0.01)
+
+
+def test_a_later_stage_is_set_against_the_one_before_it() -> None:
+    first = "It is safe: 42 of 42 tests pass."
+    alike = state_after(*wrote(STAGE.name, first, 0.7), *wrote(LATER.name, first, 0.7))
+    unlike = state_after(
+        *wrote(STAGE.name, first, 0.7), *wrote(LATER.name, "Not safe, 3 fail.", 0.7)
+    )
+    more, less = (state.answer()[LATER.name] for state in (alike, unlike))
+    assert more.agrees == pytest.approx(1) and less.agrees is not None and less.agrees < 0.5
+    assert more.confidence > less.confidence
+    assert alike.answer()[STAGE.name].agrees is None
+    assert "agrees to 100 %" in words.trust_told(more)
+
+
+def test_what_is_usual_is_looked_up_behind_the_first_words() -> None:
+    asked: list[tuple[str, str]] = []
+
+    def usual(model: str, stage: str) -> list[float]:
+        asked.append((model, stage))
+        return [0.9] * 20
+
+    state = RunState(clock=lambda: 9.0, usual=usual)
+    events = [RunStarted(0.0, "why?", (STAGE,)), *wrote(STAGE.name, "so it is", 0.5)]
+    for event in events[:3]:
+        state(event)
+    assert (asked, state.answer()[STAGE.name].past) == ([], 0)
+    for event in events[3:]:
+        state(event)
+    assert asked == [("tiny", STAGE.name)]
+    assert "its last 20 answers" in words.trust_told(state.answer()[STAGE.name])

@@ -47,7 +47,7 @@ def test_reads(text: str, expected: Line) -> None:
 
 
 def test_in_a_cell_the_first_word_is_never_a_verb() -> None:
-    assert read("last", verbs=False) == Line("ask", "last")
+    assert read("last", cell="") == Line("ask", "last")
 
 
 @pytest.mark.parametrize(

@@ -121,11 +121,11 @@ def test_engine_and_flags_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "MIRADOR_ENGINE sets engine" in board.status.value
         board.flags["streaming"].value = False
         board.flags["pre_warm"].value = False
-        session.pre_warm = True
+        session.readiness.pre_warm = True
         await settled()
         assert not session.settings()["streaming"]
         assert not session.settings()["pre_warm"]
-        assert not session.pre_warm
+        assert not session.readiness.pre_warm
         board.engine.value = "embedded"
         await settled()
         assert session.settings().given("engine").source == SOURCE
@@ -133,7 +133,7 @@ def test_engine_and_flags_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         await settled()
         assert session.notebook == {}
         assert (board.engine.value, board.flags["streaming"].value) == ("scripted", True)
-        assert session.pre_warm
+        assert session.readiness.pre_warm
         assert "taken back: streaming, pre_warm, engine" in board.status.value
 
     monkeypatch.setenv("MIRADOR_MODELS", "/nonexistent")
@@ -214,7 +214,7 @@ def test_how_long_a_model_is_kept_is_what_the_next_warm_up_sends(
     engine = Keeping()
 
     async def deeds(session: Session, board: Switchboard) -> None:
-        await session.warm()
+        await session.readiness.warm()
         unasked = dict(engine.kept)
         kept = board.rows["deep_analysis"].kept
         assert kept.value == ""
@@ -223,13 +223,13 @@ def test_how_long_a_model_is_kept_is_what_the_next_warm_up_sends(
         assert kept.value == "90"
         assert "set by controls()" in kept.tooltip
         assert "set here: deep_analysis.keep_alive" in board.status.value
-        await session.warm()
+        await session.readiness.warm()
         assert engine.kept == {**unasked, DEEP: 90.0}
         kept.value = ""
         await settled()
         assert "taken back: deep_analysis.keep_alive" in board.status.value
         assert session.notebook == {}
-        await session.warm()
+        await session.readiness.warm()
         assert engine.kept == unasked
 
     on_board(monkeypatch, deeds, engine)
@@ -295,7 +295,7 @@ def test_ticking_pre_warm_warms_all(monkeypatch: pytest.MonkeyPatch) -> None:
         board.flags["pre_warm"].value = True
         await settled(10)
         assert lamps(board) == ["warm"] * 3
-        assert session.pre_warm
+        assert session.readiness.pre_warm
 
     on_board(monkeypatch, deeds)
 

@@ -183,7 +183,9 @@ def test_a_cell_writes_each_stage_as_it_comes_and_the_value_is_not_shown_again()
         terminal.type("%mirador What is this?\n")
         assert Screen(terminal.until("In [8]:")).text.count("the last word") == 1
         terminal.type("%mirador last\n")
-        assert terminal.until("In [9]:").count("the last word") == 1
+        again = Screen(terminal.until("In [9]:")).text
+        assert again.count("the last word") == 1
+        assert "▌ synthesis" in again
         terminal.type("%%mirador --traditional\nwhy?\n\n\n")
         assert terminal.until("In [10]:").count("the last word") == 1
 

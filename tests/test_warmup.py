@@ -323,7 +323,7 @@ def test_an_engine_that_starts_later_is_warmed_after_the_first_answer(
     async def main() -> list[str]:
         session = Session()
         session.use(engine)
-        await session.keep_warm()
+        await session.readiness.keep_warm()
         assert engine.loaded == []
         engine.up = True
         await session.start(Request("why?", stages=("quick_response",)))

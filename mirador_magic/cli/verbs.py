@@ -49,10 +49,25 @@ def _printed(verb: str) -> Do:
     return do
 
 
+def _as_in_a_cell(verb: str) -> Do:
+    """What `%mirador VERB` does, its result printed."""
+
+    async def do(session: Session, args: Namespace) -> int:
+        given = {option: vars(args)[option.strip("-")] for option in VERBS[verb].options}
+        options = {option: "" if value is True else value for option, value in given.items() if value}
+        shown = await verbs.do(session, Line(verb, " ".join(args.words), None, options))
+        if shown is not None:
+            print(shown)
+        return 0
+
+    return do
+
+
 async def _warm(session: Session, args: Namespace) -> int:
     options = {"--status": ""} if args.status else {}
     await verbs.warm(session, Line("warm", " ".join(args.words), None, options))
-    failed = session.warmup and any(each.state == "failed" for each in session.warmup.state)
+    warmup = session.readiness.warmup
+    failed = warmup and any(each.state == "failed" for each in warmup.state)
     return int(bool(failed) and not args.status)
 
 
@@ -170,6 +185,50 @@ VERBS: Mapping[str, Verb] = {
         _doctor,
         "what is wrong here, and what mends it",
         options={"--json": ("", "one JSON object, at the end")},
+    ),
+    "metrics": Verb(
+        _as_in_a_cell("metrics"),
+        "how fast and how well the last runs went",
+        options={
+            "--hours": ("24", "of the last so many hours"),
+            "--by": ("stage|model|engine|route", "a row for each"),
+            "--json": ("", "as JSON"),
+            "--csv": ("", "as CSV"),
+            "--clear": ("", "forget them all"),
+        },
+    ),
+    "dashboard": Verb(_as_in_a_cell("dashboard"), "what runs now, and the last runs: q ends it"),
+    "benchmark": Verb(
+        _as_in_a_cell("benchmark"),
+        "progressive answers against those that come as a whole",
+        options={
+            "--models": ("A,B", "these models against each other instead"),
+            "--stages": ("A,B", "these stages"),
+            "--questions": ("FILE", "a question a line, or a JSON list"),
+            "--repeats": ("3", "so often each question"),
+            "--json": ("FILE", "write what was measured there"),
+            "--against": ("FILE|last", "and compare it with that"),
+        },
+    ),
+    "compare": Verb(
+        _as_in_a_cell("compare"),
+        "one question through several models, stages or system prompts",
+        "QUESTION …",
+        {
+            "--models": ("A,B", "these models"),
+            "--stages": ("A,B", "these stages, each alone"),
+            "--system": ("ONE.md,TWO.md", "these system prompts"),
+        },
+    ),
+    "calibrate": Verb(
+        _as_in_a_cell("calibrate"),
+        "how often answers of a confidence are right, from questions with known answers",
+        "FILE",
+        {
+            "--stages": ("A,B", "these stages"),
+            "--show": ("", "what is known"),
+            "--clear": ("", "forget it"),
+        },
     ),
     "serve-check": Verb(_serve_check, "whether an engine answers and has a model: 0 or 1"),
 }

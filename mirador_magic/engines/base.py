@@ -29,13 +29,15 @@ class Message:
 class ChatRequest:
     """One stage's request: the model, the chat so far and how to run it.
 
-    `think` tells a model that can think first whether to; None leaves it to the model.
+    `think` tells a model that can think first whether to; None leaves it to the model. Without
+    `logprobs` the tokens' probabilities are not wanted, since in some engines they cost time.
     """
 
     model: str
     messages: Sequence[Message]
     options: ModelOptions
     think: bool | None = None
+    logprobs: bool = True
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,9 @@ class OllamaEngine:
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         client = await self._connected()
         # top_logprobs would sort the whole vocabulary at each token (0.12-0.24)
-        answer = client.chat(request.model, stream=True, logprobs=True, **_body(request))
+        answer = client.chat(
+            request.model, stream=True, logprobs=request.logprobs, **_body(request)
+        )
         replies = cast("AsyncGenerator[ChatResponse, None]", await self._ask(request.model, answer))
         async with aclosing(replies):
             try:
@@ -145,8 +147,7 @@ class OllamaEngine:
                 if reply.message.thinking:
                     yield Chunk(thinking=reply.message.thinking)
                 if reply.message.content:
-                    told = tuple(token.logprob for token in reply.logprobs or ())
-                    yield Chunk(text=reply.message.content, logprobs=told)
+                    yield Chunk(text=reply.message.content, logprobs=_logprobs(reply))
                 if reply.done:
                     break
                 reply = await self._next(request.model, replies)
@@ -321,6 +322,13 @@ def cut_lengths(context: int, keep: int) -> set[int]:
     """
     keep = min(keep, context - 1) if keep >= 0 else context - 1
     return {context, context - max((context - keep) // 2, 1)}
+
+
+def _logprobs(reply: ChatResponse) -> tuple[float, ...]:
+    """None where the model also thought: nobody can tell which of them are the answer's."""
+    if reply.message.thinking:
+        return ()
+    return tuple(token.logprob for token in reply.logprobs or ())
 
 
 def _seconds(nanoseconds: int | None) -> float | None:

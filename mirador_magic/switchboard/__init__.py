@@ -119,7 +119,7 @@ class Switchboard(Panel):
 
     def _pre_warm(self, value: bool) -> None:
         self._set(pre_warm=value)
-        self._session.pre_warm = value
+        self._session.readiness.pre_warm = value
         if value:
             self._start(lambda: self._bring(None))
 
@@ -128,7 +128,7 @@ class Switchboard(Panel):
         own = {key: None for key, value in given if value.source == SOURCE}
         self._session.configure(own, SOURCE)
         if "pre_warm" in own:
-            self._session.pre_warm = self._session.settings()["pre_warm"]
+            self._session.readiness.pre_warm = self._session.settings()["pre_warm"]
         self._said = f"taken back: {', '.join(map(told, own)) or 'nothing was set here'}"
 
     def _warm(self, name: str) -> None:
@@ -142,8 +142,10 @@ class Switchboard(Panel):
         models = [stage.model] if stage else []
         async with self._one_by_one:
             for _ in range(2):  # one that was under way before is waited for, but is not this one
-                await self._session.warm(models, self._told)
-                warmth = self._stock.warmth(stage, self._session.warmup) if stage else None
+                await self._session.readiness.warm(models, self._told)
+                warmth = (
+                    self._stock.warmth(stage, self._session.readiness.warmup) if stage else None
+                )
                 if warmth is None or warmth.state != "cold":
                     break
         if warmth and warmth.state != "failed":
@@ -195,7 +197,7 @@ class Switchboard(Panel):
             installed = await engine.models()
             resident = {plain(model.name): model for model in await engine.resident()}
             self._stock = Stock(installed, resident)
-            await self._session.warmth()
+            await self._session.readiness.look()
             self._label, self._trouble = engine.label, ""
         except MiradorError as error:
             self._stock, self._label = Stock(), ""

@@ -14,10 +14,11 @@ from mirador_magic.session import Session
 from mirador_magic.setting_keys import ENGINES
 from mirador_magic.settings import Settings
 from mirador_magic.stages import ModelStage
-from mirador_magic.switchboard.kit import STYLE, Kit, Row
+from mirador_magic.switchboard.kit import STYLE, Row
 from mirador_magic.switchboard.lamps import Stock
 from mirador_magic.switchboard.names import FLAGS, OPTIONS, places, route_of, what
 from mirador_magic.views import words
+from mirador_magic.views.kit import Kit
 from mirador_magic.views.static import QUIET
 
 _TWIN = "mirador controls: run this cell to set these"
@@ -127,7 +128,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets tells no types
         """Whether a model is loading, so that its lamp changes with the time."""
         if self._is_closed:
             return False
-        warmup, is_loading = self._session.warmup, False
+        warmup, is_loading = self._session.readiness.warmup, False
         now = warmup.clock() if warmup else self._clock()
         for name, stage in self._stages.items():
             row, warmth = self.rows[name], self._stock.warmth(stage, warmup)
@@ -145,7 +146,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets tells no types
 
     def _notes(self, settings: Settings) -> list[str]:
         """Which model is first to make room, and what was set where."""
-        first = self._session.warmup and self._session.warmup.leaves_first()
+        first = self._session.readiness.warmup and self._session.readiness.warmup.leaves_first()
         return [*([words.leaving(first)] if first else []), *places(settings, [*self._stages])]
 
     def _say(self, text: str) -> None:

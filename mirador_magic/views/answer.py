@@ -24,7 +24,11 @@ class StageAnswer:
     """One stage's part. Times are in seconds, `tokens` as the engine counts them.
 
     `confidence` is in 0..1; `how` tells whether it is the stage's declared one, measured from the
-    tokens' probabilities, or calibrated on labelled answers. `first_thought` (a model that
+    tokens' probabilities, or calibrated on so many labelled `answers`. `measured` and `code` are what
+    the tokens of its prose and of its fenced code said, in 0..1 before calibration; `past` is how many
+    earlier answers it was set against, `agrees` in 0..1 how far it says what the stage before it said.
+    `weakest` is the sentence that the model was least sure of, '' where none stands out; `is_cut`
+    tells that the answer ended at its length limit. `first_thought` (a model that
     thinks before it answers), `first_token` (of the answer) and `seconds` count from the stage's own
     start; `rate` is tokens per second of writing; None where there is nothing to
     count.
@@ -47,6 +51,13 @@ class StageAnswer:
     first_thought: float | None = None
     how: How = "declared"
     thinking: str = ""
+    answers: int | None = None
+    measured: float | None = None
+    code: float | None = None
+    past: int = 0
+    agrees: float | None = None
+    weakest: str = ""
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, repr=False)
@@ -55,7 +66,8 @@ class Answer:
 
     `first_token` and `total` are in seconds from the run's start. `route` says why it went through
     these stages, '' where they were named; `turns` are the conversation that it continues, each a
-    question and the answer to it.
+    question and the answer to it. `doubt` is why a deeper stage may be worth its time, '' where
+    nothing says so.
     """
 
     question: str
@@ -66,6 +78,7 @@ class Answer:
     total: float = 0.0
     route: str = ""
     turns: tuple[tuple[str, str], ...] = ()
+    doubt: str = ""
 
     @property
     def text(self) -> str:
@@ -150,6 +163,7 @@ def joined(past: Answer, now: Answer) -> Answer:
         outcome=past.outcome if now.outcome == "failed" else now.outcome,
         first_token=past.first_token,
         total=past.total + now.total,
+        doubt="",
     )
 
 

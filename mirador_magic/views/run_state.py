@@ -5,15 +5,18 @@ Replaying a stored list of events gives the same state as the live run had.
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from mirador_magic import phrasebook
-from mirador_magic.confidence import Gauge, judged
+from mirador_magic import evidence, phrasebook
+from mirador_magic.confidence import agreement
 from mirador_magic.events import (
     ChunkReceived,
     EngineChosen,
     Event,
+    ModelSwapped,
     NextPlanned,
     Outcome,
     RouteChosen,
@@ -28,136 +31,20 @@ from mirador_magic.events import (
     ThinkingReceived,
     TurnsLeftOut,
 )
-from mirador_magic.stages import ModelStage
-from mirador_magic.views.answer import Answer, StageAnswer, Status, joined
-from mirador_magic.views.words import readiness
+from mirador_magic.stages import DEFAULT_STAGES
+from mirador_magic.views.answer import Answer, joined
+from mirador_magic.views.stage_state import StageState
 from mirador_magic.warmup import Warmth
 
-
-class StageState:
-    """One stage while it goes on; `answer` is its frozen picture."""
-
-    def __init__(self, stage: ModelStage) -> None:
-        self.stage = stage
-        self.model = stage.model
-        self.status: Status = "waiting"
-        self.text = ""
-        self.thinking = ""
-        self._parts: list[str] = []
-        self._thoughts: list[str] = []
-        self.gauge = Gauge()
-        self.started: float | None = None
-        self.thought: float | None = None
-        self.first: float | None = None
-        self.ended: float | None = None
-        self.tokens: int | None = None
-        self.decode_s: float | None = None
-        self.error: str | None = None
-        self.notes: list[str] = []
-
-    def answer(self, now: float, warmth: Callable[[str], Warmth | None]) -> StageAnswer:
-        """The stage as it stands at `now`, in seconds of the run's clock."""
-        self._join()
-        ready = warmth(self.model) if self.status in ("waiting", "asked") else None
-        began = self.started
-        until = now if self.ended is None else self.ended
-        confidence, how = judged(self.gauge, self.stage.confidence, self.model, self.stage.name)
-        return StageAnswer(
-            name=self.stage.name,
-            model=self.model,
-            confidence=confidence,
-            how=how,
-            status=self.status,
-            text=self.text,
-            thinking=self.thinking,
-            first_thought=None if began is None or self.thought is None else self.thought - began,
-            first_token=None if began is None or self.first is None else self.first - began,
-            seconds=None if began is None else until - began,
-            tokens=self.tokens,
-            rate=self._rate(),
-            error=self.error,
-            notes=tuple(self.notes),
-            warmth=readiness(ready, now) if ready else "",
-        )
-
-    def wrote(self, event: ChunkReceived) -> None:
-        self.status = "writing"
-        self._parts.append(event.text)
-        self.gauge.add(event.logprobs)
-        if self.first is None:
-            self.first = event.at
-
-    def thinks(self, event: ThinkingReceived) -> None:
-        self.status = "thinking"
-        self._thoughts.append(event.text)
-        if self.thought is None:
-            self.thought = event.at
-
-    def substituted(self, event: StageSubstituted) -> None:
-        if not phrasebook.is_phrasebook(event.model):
-            self.notes.append(
-                f"{self.model} is not installed, so {event.model} answers → {event.cure}"
-            )
-        self.model = event.model
-
-    def left_out(self, event: TurnsLeftOut) -> None:
-        turns = "first turn" if event.turns == 1 else f"first {event.turns} turns"
-        self.notes.append(
-            f"the conversation's {turns} did not fit into the context of {event.num_ctx} tokens "
-            "→ %mirador reset, or raise num_ctx"
-        )
-
-    def finished(self, event: StageFinished) -> None:
-        self.status, self.ended = "done", event.at
-        self.tokens, self.decode_s = event.end.output_tokens, event.end.decode_s
-        if event.end.reason == "length":
-            self.notes.append("cut off at its length limit (num_predict, or the context is full)")
-        if event.end.prompt_cut:
-            self.notes.append(
-                f"the prompt was longer than the context of {self.stage.options.num_ctx} tokens: "
-                "the engine dropped part of it → shorten it, or raise num_ctx"
-            )
-
-    def failed(self, event: StageFailed) -> None:
-        self.status, self.ended, self.error = "failed", event.at, str(event.error)
-        self._join()
-        if self.text:
-            self.notes.append(self._kept())
-
-    def stopped(self, event: StageStopped) -> None:
-        self.status, self.ended = "stopped", event.at
-
-    def told(self, outcome: Outcome) -> None:
-        """What the end of the run says about a stage that was cut short or never began."""
-        self._join()
-        if self.status == "stopped":
-            self.notes.append(f"■ {outcome}: {self._kept()}")
-        elif self.status == "waiting":
-            self.status = "skipped"
-
-    def _join(self) -> None:
-        """Joined when the picture is taken, not at each chunk: these come faster."""
-        if self._parts:
-            self.text += "".join(self._parts)
-            self._parts.clear()
-        if self._thoughts:
-            self.thinking += "".join(self._thoughts)
-            self._thoughts.clear()
-
-    def _rate(self) -> float | None:
-        """tokens / seconds of decoding, by the engine's own figures."""
-        return self.tokens / self.decode_s if self.tokens and self.decode_s else None
-
-    def _kept(self) -> str:
-        """How much stands, in words for the note of a stage that did not end by itself."""
-        words = len(self.text.split())
-        return f"{words} word{'' if words == 1 else 's'} kept"
+QUICK = DEFAULT_STAGES[0].name
 
 
 class RunState:
     """All of a run. Call it with each event; `answer()` is its frozen picture at any time.
 
-    `warmth` tells how ready a model is; `past` is the answer that the run goes on from.
+    `warmth` tells how ready a model is; `past` is the answer that the run goes on from. `usual` gives
+    the measured confidences of a model's earlier answers in a stage, and `note` what there is to say
+    of how a stage was asked; with `offers`, the answer says where a deeper stage may be worth its time.
     """
 
     def __init__(
@@ -165,10 +52,17 @@ class RunState:
         clock: Callable[[], float] = time.perf_counter,
         warmth: Callable[[str], Warmth | None] = lambda _: None,
         past: Answer | None = None,
+        usual: Callable[[str, str], Sequence[float]] = lambda model, stage: (),
+        note: Callable[[str], str] = lambda stage: "",
+        *,
+        offers: bool = False,
     ) -> None:
         self._clock = clock
         self._past = past
         self._warmth = warmth
+        self._usual = usual
+        self._note = note
+        self._offers = offers
         self.question = ""
         self.route = ""
         self.turns: tuple[tuple[str, str], ...] = ()
@@ -197,15 +91,59 @@ class RunState:
             first_token=None if began is None or self.first is None else self.first - began,
             total=0.0 if began is None else now - began,
         )
-        return joined(self._past, answer) if self._past else answer
+        answer = joined(self._past, answer) if self._past else answer
+        offers = self._offers and answer.outcome == "answered"
+        return replace(answer, doubt=self._doubt(answer)) if offers else answer
+
+    def measured(self) -> list[tuple[str, str, float]]:
+        """(model, stage, measured confidence) of the stages that this run finished."""
+        done = [state for state in self.stages.values() if state.status == "done"]
+        told = [(each.model, each.stage.name, each.gauge.measured) for each in done]
+        return [(model, stage, value) for model, stage, value in told if value is not None]
+
+    def doubt(self) -> str:
+        """Why a deeper stage may be worth its time, '' where nothing says so: of a quick stage alone."""
+        return self._doubt(self.answer())
+
+    def _doubt(self, answer: Answer) -> str:
+        if [(each.name, each.status) for each in answer.stages] != [(QUICK, "done")]:
+            return ""
+        (stage,) = answer.stages
+        past = self._usual(stage.model, stage.name)
+        found = evidence.doubt(stage.text, cut=stage.is_cut, measured=stage.measured, past=past)
+        return found and f"{stage.name} {found}"
+
+    def _wrote(self, event: ChunkReceived) -> None:
+        """What is usual for the model is looked up behind its first words, not before them."""
+        state = self.stages[event.stage]
+        if state.past is None and state.first is not None and event.logprobs:
+            state.past = self._usual(state.model, event.stage)
+        state.wrote(event)
+        if self.first is None:
+            self.first = event.at
+
+    def _stage_finished(self, event: StageFinished) -> None:
+        state = self.stages[event.stage]
+        earlier = self._text_before(event.stage)
+        state.finished(event)
+        if earlier and state.gauge.measured is not None:
+            state.agrees = agreement(earlier, state.whole)
+        if note := self._note(event.stage):
+            state.notes.append(note)
+
+    def _text_before(self, stage: str) -> str:
+        """What the last finished stage before this one wrote, '' where there is none."""
+        past = self._past.stages if self._past else ()
+        before = itertools.takewhile(lambda each: each.name != stage, past)
+        texts = [each.text for each in before if each.status == "done"]
+        texts += [each.whole for each in self.stages.values() if each.status == "done"]
+        return texts[-1] if texts else ""
 
     def apply(self, event: Event) -> None:
         """Fold one event into the state. The most frequent kind is looked at first."""
         match event:
             case ChunkReceived():
-                self.stages[event.stage].wrote(event)
-                if self.first is None:
-                    self.first = event.at
+                self._wrote(event)
             case ThinkingReceived():
                 self.stages[event.stage].thinks(event)
             case StageStarted():
@@ -217,12 +155,17 @@ class RunState:
                     self._way_out_told = True
                     self.stages[event.stage].notes.append(f"{phrasebook.WAY_OUT} → {event.cure}")
             case StageFinished():
-                self.stages[event.stage].finished(event)
+                self._stage_finished(event)
             case NextPlanned() | StageDelayed():
                 if event.why:
                     self.stages[event.stage].notes.append(_told(event))
             case TurnsLeftOut():
                 self.stages[event.stage].left_out(event)
+            case ModelSwapped():
+                model = self.stages[event.stage].model
+                self.stages[event.stage].notes.append(
+                    f"{model} had left memory: loaded again in {event.load_s:.1f} s"
+                )
             case StageFailed():
                 self.stages[event.stage].failed(event)
             case StageStopped():

@@ -18,6 +18,7 @@ from mirador_magic.views.compare import Comparison, compare, comparison_html
 
 QUIET = "opacity:.7;font-size:13px"
 _FAINT = "#80808055"
+_STANDS_OUT = ";font-weight:600;border-width:2px;border-color:currentcolor"
 _PLAIN_TEXT = "white-space:pre-wrap;overflow-wrap:anywhere"
 
 
@@ -54,9 +55,17 @@ def head_html(stage: StageAnswer, buttons: str = "") -> str:
 def foot_html(stage: StageAnswer, earlier: StageAnswer | None = None) -> str:
     """What there is to say below a stage's text, and what it changed in the earlier one's."""
     lines = [f'<div style="{QUIET}">{html.escape(note)}</div>' for note in words.notes(stage)]
+    if weakest := words.weakest(stage):
+        lines.append(_weakest_html(weakest))
     if earlier and (comparison := _compared(stage, earlier)):
         lines.append(comparison_html(comparison, earlier.name))
     return "".join(lines)
+
+
+def _weakest_html(sentence: str) -> str:
+    summary = '<summary style="cursor:pointer">least sure of one sentence</summary>'
+    shown = f'<div style="padding:0 0 0 16px">{html.escape(sentence)}</div>'
+    return f'<details style="{QUIET}">{summary}{shown}</details>'
 
 
 def thinking_html(text: str) -> str:
@@ -75,12 +84,12 @@ def bar(stage: StageAnswer) -> str:
     return f"3px {'dashed' if look.dashed else 'solid'} {look.colour or ''}".rstrip()
 
 
-def button(act: str, label: str, title: str, stage: str = "") -> str:
+def button(act: str, label: str, title: str, stage: str = "", look: str = "") -> str:
     """A button that the controls show and hear. JupyterLab's sanitiser drops `hidden`."""
     act, label, title, stage = map(html.escape, (act, label, title, stage))
     return (
         f'<button type="button" class="mirador-act" data-act="{act}" data-stage="{stage}" '
-        f'title="{title}" style="display:none">{label}</button>'
+        f'title="{title}" style="display:none{look}">{label}</button>'
     )
 
 
@@ -91,7 +100,13 @@ def plain(answer: Answer) -> str:
         lines = [_plain_head(stage), _shown_text(stage)]
         lines += [f"({note})" for note in told(stage, answer)]
         blocks.append("\n".join(line for line in lines if line))
+    blocks += filter(None, [doubt(answer)])
     return "\n\n".join(blocks)
+
+
+def doubt(answer: Answer) -> str:
+    """Why a deeper stage may be worth its time, as text with what to type; or ''."""
+    return words.doubt(answer, "ask it again with --deep")
 
 
 def as_written(answer: Answer) -> str:
@@ -136,16 +151,29 @@ def _html(answer: Answer, run: str, deeper: str | None) -> str:
         _folding(stage, earlier, stage is open_one, bool(run))
         for stage, earlier in _with_earlier(answer)
     ]
-    buttons = _buttons(deeper) if run else ""
+    buttons = _buttons(None if answer.doubt else deeper) if run else ""
     named = f" mirador-run-{run}" if run else ""
-    inside = f"{header_html(words.header(answer), buttons)}{''.join(stages)}"
+    offer = _offer(answer, deeper if run else None)
+    inside = f"{header_html(words.header(answer), buttons)}{''.join(stages)}{offer}"
     return f'<div class="mirador-saved mathjax_ignore{named}">{inside}</div>'
+
+
+def _offer(answer: Answer, deeper: str | None) -> str:
+    """The reason for a deeper stage, and its button, which stands out."""
+    if not (why := html.escape(words.doubt(answer))):
+        return ""
+    shown = _go_deeper(deeper, _STANDS_OUT) if deeper else ""
+    return f'<div style="margin:0 0 8px;font-size:13px">{why} &nbsp;{shown}</div>'
+
+
+def _go_deeper(stage: str, look: str = "") -> str:
+    return button("run", "Go deeper", f"Add the stage {stage}", stage, look)
 
 
 def _buttons(deeper: str | None) -> str:
     buttons = [button("copy", "Copy", "Copy the answer as Markdown")]
     if deeper:
-        buttons.append(button("run", "Go deeper", f"Add the stage {deeper}", deeper))
+        buttons.append(_go_deeper(deeper))
     return f'<span style="float:right">{"".join(buttons)}</span>'
 
 
@@ -216,6 +244,7 @@ def _markdown(answer: Answer) -> str:
         if stage.text:
             blocks.append(_fenced(_shown_text(stage)))
         blocks += [f"({_escaped(note)})" for note in told(stage, answer)]
+    blocks += filter(None, [_escaped(doubt(answer))])
     return "\n\n".join(blocks)
 
 

@@ -33,7 +33,7 @@ from mirador_magic.events import (
 )
 from mirador_magic.views import words
 from mirador_magic.views.answer import Answer, StageAnswer
-from mirador_magic.views.static import plain, told
+from mirador_magic.views.static import doubt, plain, told
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
@@ -111,7 +111,8 @@ class _Lines:
             case StageFinished() | StageFailed() | StageStopped():
                 self._foot(self._answer()[event.stage])
             case RunFinished():
-                self._write(f"{words.header(self._answer())}\n")
+                offer, header = doubt(self._answer()), words.header(self._answer())
+                self._write(f"{offer}\n{header}\n" if offer else f"{header}\n")
 
     def _foot(self, stage: StageAnswer) -> None:
         lines = [f"({line})" for line in told(stage, self._answer())]
@@ -242,6 +243,8 @@ class _Page:
         self._header()
 
     def _header(self) -> None:
+        if offer := doubt(self._answer()):
+            self._console.print(_text(offer))
         self._console.print(_text(words.header(self._answer()), "dim"))
 
     def _close(self) -> None:

@@ -6,7 +6,7 @@ import re
 import time
 
 from mirador_magic import phrasebook
-from mirador_magic.confidence import band
+from mirador_magic.confidence import HELD, LEAST_PAST, band
 from mirador_magic.views.answer import LIVE, Answer, StageAnswer
 from mirador_magic.warmup import Warmth
 
@@ -15,6 +15,8 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x84\x86-\x9f]")
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 _HIDDEN = re.compile("[\u00ad\u200b\u2060\ufeff\U000e0000-\U000e007f]")
 _TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
+
+_SENTENCE = 200  # characters of one that is shown
 
 _STATES = {"waiting": "waiting", "asked": "asked", "thinking": "thinking", "writing": "writing"}
 _ENDS = {"done": "done", "failed": "failed", "stopped": "stopped", "skipped": "skipped"}
@@ -88,16 +90,40 @@ def trust(stage: StageAnswer) -> str:
         return ""
     if stage.status == "waiting":
         return f"○ {percent(stage.confidence)} declared"
-    dot = "○" if stage.how == "declared" else "●"
-    about = "~" if stage.how == "measured" else ""
     word = band(stage.confidence).word
-    return f"{dot} {about}{percent(stage.confidence)} {word} {stage.how}"
+    if stage.how == "calibrated":
+        return f"● {decimals(stage.confidence)} {word} calibrated (n={stage.answers})"
+    number = percent(stage.confidence)
+    return (
+        f"○ {number} {word} declared" if stage.how == "declared" else f"● ~{number} {word} measured"
+    )
 
 
 def trust_told(stage: StageAnswer) -> str:
     """What the confidence says and how it was had, for who asks."""
-    word = band(stage.confidence).word
-    return f"Confidence: {percent(stage.confidence)}, {word}; {_HOW[stage.how]}"
+    number = decimals if stage.how == "calibrated" else percent
+    told = [f"{number(stage.confidence)}, {band(stage.confidence).word}", _HOW[stage.how]]
+    if stage.how == "measured" and stage.past >= LEAST_PAST:
+        told.append(f"set against its last {stage.past} answers here")
+    if stage.how == "measured" and stage.agrees is not None:
+        told.append(f"it agrees to {percent(stage.agrees)} with the stage before")
+    if stage.code is not None and stage.code != stage.measured:
+        told.append(f"its code, apart: ~{percent(stage.code)}")
+    if stage.is_cut or stage.status == "failed":
+        told.append(f"not above {percent(HELD)}, since the answer is not whole")
+    return f"Confidence: {'; '.join(told)}"
+
+
+def weakest(stage: StageAnswer) -> str:
+    """The sentence that the model was least sure of, on one line; '' where none stands out."""
+    sentence = one_line(stage.weakest)
+    return sentence if len(sentence) <= _SENTENCE else f"{sentence[: _SENTENCE - 1]}…"
+
+
+def doubt(answer: Answer, cure: str = "") -> str:
+    """Why a deeper stage may be worth its time, and how to have it; '' where nothing says so."""
+    told = f"{one_line(answer.doubt)}; a deeper stage may know more" if answer.doubt else ""
+    return f"{told} → {cure}" if told and cure else told
 
 
 def percent(confidence: float) -> str:
@@ -106,6 +132,14 @@ def percent(confidence: float) -> str:
     if band(shown / 100) is not band(confidence) or shown == 100 > 100 * confidence:
         shown -= 1
     return f"{shown} %"
+
+
+def decimals(confidence: float) -> str:
+    """The same with two digits behind the point: 0.899 is not 0.90, 0.999 not 1.00."""
+    shown = round(confidence, 2)
+    if band(shown) is not band(confidence) or shown == 1 > confidence:
+        shown -= 0.01
+    return f"{shown:.2f}"
 
 
 def notes(stage: StageAnswer) -> list[str]:

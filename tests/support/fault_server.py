@@ -17,6 +17,7 @@ import json
 import re
 import select
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -35,6 +36,7 @@ class Refuse:
 
     status: int
     body: str
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -170,12 +172,16 @@ class FaultServer:
         self.stop()
 
     def start(self) -> None:
-        self._server = _Server(("127.0.0.1", self._port), _Handler)
+        self._server = _Server(("127.0.0.1", self._port), self.handler())
         self._server.faults = self
         self._port = self._server.server_address[1]
         self.host = f"http://127.0.0.1:{self._port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
+
+    def handler(self) -> type[BaseHTTPRequestHandler]:
+        """What speaks to one client."""
+        return _Handler
 
     def stop(self) -> None:
         """Breaks every connection, as a kill would, and listens no more. Twice is no harm."""
@@ -243,7 +249,7 @@ class _Server(ThreadingHTTPServer):
     def handle_error(self, *_: object) -> None:
         """A client that goes away is no error here; anything else would be one of the test's."""
         error = sys.exception()
-        if error and not isinstance(error, ConnectionError):
+        if error and not isinstance(error, ConnectionError | ssl.SSLError):
             raise error
 
     def break_connections(self) -> None:
@@ -319,8 +325,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _play(self, step: Step) -> None:
         match step:
-            case Refuse(status, body):
-                self._whole(status, body)
+            case Refuse(status, body, headers):
+                self._whole(status, body, headers)
             case Open():
                 self._open()
             case Say(text, pace, thinking):
@@ -347,9 +353,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._load_ns = 250_000_000
             self.faults.record(self.faults.resident, _short(self._model))
 
-    def _whole(self, status: int, body: str) -> None:
+    def _whole(self, status: int, body: str, headers: Mapping[str, str] = {}) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json; charset=utf-8")
+        usual = {"Content-Type": "application/json; charset=utf-8"}
+        for name, value in (usual | dict(headers)).items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(body.encode())))
         self.end_headers()
         self.wfile.write(body.encode())

@@ -165,20 +165,27 @@ class LabServer:
 
 
 @contextlib.contextmanager
-def open_page(chromium: Path, lab: LabServer) -> Iterator[Page]:
-    """A page of Chromium in which JupyterLab stands ready."""
+def browse(chromium: Path) -> Iterator[Page]:
+    """An empty page of Chromium."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=_FLAGS)
         try:
             page = browser.new_page(viewport={"width": 1000, "height": 1000})
             page.set_default_timeout(WAIT_MS)
             page.on("dialog", lambda dialog: dialog.accept())  # to leave a page with unsaved work
-            page.goto(f"{lab.url}lab", timeout=START_SECONDS * 1000)
-            page.wait_for_selector(".jp-Launcher", timeout=START_SECONDS * 1000)
-            page.evaluate("() => jupyterapp.commands.execute('application:toggle-left-area')")
             yield page
         finally:
             browser.close()
+
+
+@contextlib.contextmanager
+def open_page(chromium: Path, lab: LabServer) -> Iterator[Page]:
+    """A page of Chromium in which JupyterLab stands ready."""
+    with browse(chromium) as page:
+        page.goto(f"{lab.url}lab", timeout=START_SECONDS * 1000)
+        page.wait_for_selector(".jp-Launcher", timeout=START_SECONDS * 1000)
+        page.evaluate("() => jupyterapp.commands.execute('application:toggle-left-area')")
+        yield page
 
 
 @contextlib.contextmanager

@@ -91,6 +91,29 @@ def test_the_answers_text_is_the_last_finished_stage_else_the_last_that_was_begu
     assert str(ANSWER) == ANSWER["synthesis"].text
 
 
+def test_the_sentence_it_was_least_sure_of_is_shown_on_demand() -> None:
+    stage = StageAnswer("a", "m", 0.8, "done", "One. <b>Two</b>.", weakest="<b>Two</b>.")
+    shown = bundle(Answer("why?", "e", (stage,), "answered", 0.1, 1.0))
+    page = Tags(shown["text/html"])
+    assert "least sure of one sentence" in page.text and page.text.count("<b>Two</b>.") >= 1
+    assert [tag for tag, _ in page.tags].count("details") == 2
+    assert "least sure" not in shown["text/plain"] + shown["text/markdown"]
+
+
+def test_a_doubt_is_told_and_its_button_stands_out() -> None:
+    doubted = Answer("why?", "e", (DONE,), "answered", doubt="quick_response hedges: “I <i>")
+    shown = bundle(doubted, "run1", "deep_analysis")
+    page = Tags(shown["text/html"])
+    deeper = [attrs for _, attrs in page.tags if attrs.get("data-stage") == "deep_analysis"]
+    assert len(deeper) == 1 and "font-weight:600" in (deeper[0]["style"] or "")
+    assert "hedges: “I <i>; a deeper stage may know more" in page.text
+    assert "→ ask it again with --deep" in shown["text/plain"]
+    saved = Tags(bundle(doubted)["text/html"])
+    assert "hedges" in saved.text and "button" not in [tag for tag, _ in saved.tags]
+    usual = Tags(bundle(ANSWER, "run1", "deep_analysis")["text/html"])
+    assert "Go deeper" in usual.text and "may know more" not in usual.text
+
+
 OURS = {"section", "div", "span", "b", "details", "summary", "button", "ul", "li", "ins", "del"}
 MARKDOWNS = {
     "p",
@@ -160,8 +183,10 @@ def test_any_text_stays_text(text: str) -> None:
 
 
 def _check(text: str) -> None:
-    stage = StageAnswer("x", text, 0.5, "failed", f"a {text} b", error=text, notes=(text,))
-    forms = bundle(Answer("q", text, (stage, stage), "failed", 0.1, 1.0))
+    stage = StageAnswer(
+        "x", text, 0.5, "failed", f"a {text} b", error=text, notes=(text,), weakest=text
+    )
+    forms = bundle(Answer("q", text, (stage, stage), "failed", 0.1, 1.0, doubt=text))
     page = Tags(forms["text/html"])
     tags = [tag for tag, _ in page.tags]
     assert tags.count("section") == 2  # a frame for each stage, and none of the text's making

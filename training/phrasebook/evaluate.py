@@ -5,7 +5,8 @@
     python -m training.phrasebook.evaluate held_out          the figures of the model card
 
 An answer is right when it is the one written for the question and the stage, word for word; a
-refusal when it is a sentence of each slot; anything else is wrong. `--out` keeps every answer.
+refusal when it is a sentence of each slot; anything else is wrong. `--out` keeps every answer, and
+`--read` counts what was kept so, without asking again.
 """
 
 from __future__ import annotations
@@ -14,18 +15,19 @@ import argparse
 import asyncio
 import json
 import math
-import random
-import statistics
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from mirador_magic import phrasebook
-from mirador_magic.confidence import Gauge, logit, sigmoid
+from mirador_magic.calibration.figures import Pair, auroc, brier, ece, spread
+from mirador_magic.calibration.fit import platt
+from mirador_magic.confidence import Calibration, Gauge
 from mirador_magic.engines.embedded import EmbeddedEngine
 from mirador_magic.events import ChunkReceived, Event
+from mirador_magic.intervals import Interval
 from mirador_magic.orchestrator import StreamingOrchestrator
 from mirador_magic.stages import DEFAULT_STAGES
 from training.phrasebook import corpus as corpora
@@ -34,7 +36,6 @@ from training.phrasebook.corpus import STAGES, Corpus, Entry, Part
 Kind = Literal["right", "refused", "wrong"]
 CALIBRATION = phrasebook.FILE.with_name("calibration.json")
 SURE = 0.9  # a wrong answer whose tokens' mean probability reaches this is confidently wrong
-_DRAWS = 2000  # of the bootstrap
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ def _heard(
     said = [e for e in events if isinstance(e, ChunkReceived) and e.stage == stage]
     gauge, text = Gauge(), "".join(chunk.text for chunk in said)
     logs = [log for chunk in said for log in chunk.logprobs]
-    gauge.add(logs)
+    for chunk in said:
+        gauge.add(chunk.logprobs, chunk.text)
     kind: Kind = "refused" if corpus.is_refusal(stage, text) else "wrong"
     if entry and text == entry.answers[stage]:
         kind = "right"
@@ -98,7 +100,7 @@ def figures(asked: Sequence[Asked]) -> Iterator[str]:
             *(share(kinds[kind], len(known)) for kind in ("right", "refused", "wrong")),
             share(sum(one.kind == "refused" for one in unknown), len(unknown)),
             share(sure, len(here)),
-            _spread(here, auroc),
+            interval(spread(auroc, pairs(here))),
         ]
         yield f"| {stage} | {' | '.join(row)} |"
 
@@ -111,58 +113,49 @@ def share(count: int, of: int) -> str:
     return f"{count}/{of}, {100 * p:.1f} % ({100 * max(low, 0):.1f}-{100 * high:.1f})"
 
 
-def auroc(asked: Sequence[Asked]) -> float:
-    """How often a right answer is measured surer than one that is not; ties count half."""
-    ranked = sorted(asked, key=lambda one: one.measured)
-    ranks: dict[float, list[int]] = {}
-    for rank, one in enumerate(ranked, 1):
-        ranks.setdefault(one.measured, []).append(rank)
-    right = [one for one in asked if one.kind == "right"]
-    others = len(asked) - len(right)
-    if not right or not others:
-        return math.nan
-    total = sum(sum(ranks[one.measured]) / len(ranks[one.measured]) for one in right)
-    return (total - len(right) * (len(right) + 1) / 2) / (len(right) * others)
+def confidences(asked: Sequence[Asked]) -> Iterator[str]:
+    """What the confidence is worth, a row for each stage, kind of question and state of confidence.
 
-
-def _spread(asked: Sequence[Asked], figure: Callable[[Sequence[Asked]], float]) -> str:
-    """A figure with the 95 % interval of a bootstrap over the questions."""
-    chance = random.Random(0)
-    drawn = sorted(figure(chance.choices(asked, k=len(asked))) for _ in range(_DRAWS))
-    low, high = drawn[int(0.025 * _DRAWS)], drawn[int(0.975 * _DRAWS)]
-    return f"{figure(asked):.3f} ({low:.3f}-{high:.3f})"
-
-
-def platt(asked: Sequence[Asked]) -> dict[str, float | int]:
-    """Slope and intercept of Platt's line, by Newton's method on his smoothed targets.
-
-    The inputs are standardised for the search, and its steps are bounded, so that it converges.
+    Of the unknown questions no answer is right, so there is no AUROC among them alone.
     """
-    right = sum(one.kind == "right" for one in asked)
-    aims = {True: (right + 1) / (right + 2), False: 1 / (len(asked) - right + 2)}
-    inputs = [logit(one.measured) for one in asked]
-    middle, scale = statistics.mean(inputs), statistics.stdev(inputs)
-    points = [
-        ((x - middle) / scale, aims[one.kind == "right"])
-        for x, one in zip(inputs, asked, strict=True)
-    ]
-    slope = intercept = 0.0
-    for _ in range(200):
-        a = b = ab = 0.0
-        aa = bb = 1e-3
-        for x, aim in points:
-            p = sigmoid(slope * x + intercept)
-            weight = p * (1 - p)
-            a, b = a + (p - aim) * x, b + (p - aim)
-            aa, ab, bb = aa + weight * x * x, ab + weight * x, bb + weight
-        down = aa * bb - ab * ab
-        slope -= max(min((bb * a - ab * b) / down, 1.0), -1.0)
-        intercept -= max(min((aa * b - ab * a) / down, 1.0), -1.0)
-    return {
-        "slope": round(slope / scale, 4),
-        "intercept": round(intercept - slope * middle / scale, 4),
-        "answers": len(asked),
-    }
+    yield "| stage | questions | confidence | AUROC | Brier | ECE |"
+    yield "|---|---|---|---|---|---|"
+    lines = json.loads(CALIBRATION.read_text())[phrasebook.NAME]
+    for stage in STAGES:
+        here = [one for one in asked if one.stage == stage]
+        known, unknown = ([one for one in here if bool(one.entry) is it] for it in (True, False))
+        line = Calibration(**lines[stage])
+        for name, part in (("known", known), ("unknown", unknown), ("all", here)):
+            measured = pairs(part)
+            calibrated = [(line(p), right) for p, right in measured]
+            for how, found in (("measured", measured), ("calibrated", calibrated)):
+                cells = [interval(spread(figure, found)) for figure in (auroc, brier, ece)]
+                yield f"| {stage} | {name}, {len(part)} | {how} | {' | '.join(cells)} |"
+        by_length: list[Pair] = [(-len(one.text), one.kind == "right") for one in here]
+        cell = interval(spread(auroc, by_length))
+        yield f"| {stage} | all, {len(here)} | length, shorter is surer | {cell} | | |"
+
+
+def pairs(asked: Sequence[Asked]) -> list[Pair]:
+    """What was measured, and whether the answer was right."""
+    return [(one.measured, one.kind == "right") for one in asked]
+
+
+def interval(found: Interval) -> str:
+    """A figure with its 95 % interval, for a table."""
+    if math.isnan(found.value):
+        return "-"
+    return f"{found.value:.3f} ({found.low:.3f}-{found.high:.3f})"
+
+
+def line_of(asked: Sequence[Asked]) -> dict[str, float | int]:
+    """Platt's line, as calibration.json has it."""
+    found = platt(pairs(asked))
+    return {"slope": found.slope, "intercept": found.intercept, "answers": found.answers}
+
+
+def _kept(file: Path) -> list[Asked]:
+    return [Asked(**json.loads(line)) for line in file.read_text().splitlines()]
 
 
 def main() -> None:
@@ -171,14 +164,19 @@ def main() -> None:
     parser.add_argument("--calibrate", action="store_true")
     parser.add_argument("--model", default=phrasebook.NAME, help="another GGUF file to ask")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--read", type=Path)
     given = parser.parse_args()
-    asked = asyncio.run(ask(corpora.load(), given.part, given.model))
+    if given.read:
+        asked = _kept(given.read)
+    else:
+        asked = asyncio.run(ask(corpora.load(), given.part, given.model))
     print(*figures(asked), sep="\n")
     if given.out:
         given.out.write_text("".join(json.dumps(asdict(one)) + "\n" for one in asked))
     if given.calibrate and given.part == "tuning":
-        lines = {stage: platt([one for one in asked if one.stage == stage]) for stage in STAGES}
+        lines = {stage: line_of([one for one in asked if one.stage == stage]) for stage in STAGES}
         CALIBRATION.write_text(json.dumps({phrasebook.NAME: lines}, indent=1) + "\n")
+    print("", *confidences(asked), sep="\n")
 
 
 if __name__ == "__main__":

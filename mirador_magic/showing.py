@@ -1,0 +1,112 @@
+"""What shows a run here: widgets in a notebook, text in a terminal, one display where none can change."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from IPython.core.display_functions import DisplayHandle
+from IPython.core.displaypub import CapturingDisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.display import display
+
+from mirador_magic.events import Event, RunFinished
+from mirador_magic.handle import Handle
+from mirador_magic.line import Line
+from mirador_magic.notebook_loop import ipykernel_version, kernel_of
+from mirador_magic.session import Request, Session
+from mirador_magic.views.answer import Answer
+
+if TYPE_CHECKING:
+    from mirador_magic.views.panel import Further
+
+Bind = Callable[[Event, Handle, str | None], None]
+
+_BUFFERED = {"--traditional", "--v2", "--no-stream", "--quiet"}
+
+
+class View(Protocol):
+    """What shows a run."""
+
+    def show(self) -> None: ...
+    def __call__(self, event: Event) -> None: ...
+
+
+class Showing:
+    """Makes the views of one shell's runs. `bind` is told the events of those that a click starts."""
+
+    def __init__(self, shell: InteractiveShell, session: Session, bind: Bind) -> None:
+        self.shell = shell
+        self.session = session
+        self._bind = bind
+
+    def view(self, handle: Handle, read: Line, request: Request, *, clickable: bool) -> View:
+        """What shows this run here."""
+
+        def answer() -> Answer:
+            return handle.answer
+
+        buffered = bool(_BUFFERED & set(read.options)) or not self.session.in_force["streaming"]
+        if kernel_of(self.shell) is None:
+            return _terminal(answer, buffered=buffered)
+        if _is_nbval() or isinstance(self.shell.display_pub, CapturingDisplayPublisher):
+            from mirador_magic.views.final import Final
+
+            return Final(answer, self.session.deeper)
+        from mirador_magic.views.panel import Panel  # imports ipywidgets: not before a run needs it
+
+        further = self._further(handle, request, read.name if "--bg" not in read.options else None)
+        outlives = "--bg" in read.options
+        live = clickable and (outlives or ipykernel_version() >= (7,))
+        stop = handle.stop if live else None
+        return Panel(answer, stop, further, buffered=buffered, outlives=outlives)
+
+    def _further(self, handle: Handle, request: Request, name: str | None) -> Further:
+        """What a click beside this run's finished answer does."""
+        from mirador_magic.views.panel import Further, Panel
+
+        def run(stage: str, within: DisplayHandle) -> None:
+            asked = dataclasses.replace(request, stages=(stage,), depth=None)
+            again = self.session.start(asked, past=handle.answer)
+            further = self._further(again, request, name)
+            panel = Panel(
+                lambda: again.answer,
+                again.stop,
+                further,
+                buffered=False,
+                outlives=True,
+                within=within,
+            )
+            again.watch(panel)
+            again.watch(lambda event: self._bind(event, again, name))
+            panel.show()
+
+        return Further(run, self.session.deeper)
+
+
+def put(answer: Answer) -> None:
+    """Show an answer that stands, in a notebook."""
+    from mirador_magic.views.static import bundle
+
+    display(bundle(answer), raw=True)
+
+
+def write(answer: Answer) -> None:
+    """The same in a terminal, as at the end of its run."""
+    view = _terminal(lambda: answer, buffered=True)
+    view.show()
+    view(RunFinished(answer.total, answer.outcome or "answered"))
+
+
+def _terminal(answer: Callable[[], Answer], *, buffered: bool) -> View:
+    from mirador_magic.views.terminal import TerminalView
+
+    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return TerminalView(answer, sys.stdout, coloured=coloured, buffered=buffered)
+
+
+def _is_nbval() -> bool:
+    return ".ipynb::" in os.environ.get("PYTEST_CURRENT_TEST", "")
