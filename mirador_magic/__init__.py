@@ -7,6 +7,7 @@ brings `%%mirador` into a notebook; the names below are for Python.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 from mirador_magic.api import (
@@ -34,6 +35,13 @@ from mirador_magic.warmup import Warmth
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from mirador_magic.analytics import run_metrics
+    from mirador_magic.benchmarking import benchmark
+    from mirador_magic.calibration import calibrate
+    from mirador_magic.comparing import compare
+    from mirador_magic.monitoring import dashboard
+    from mirador_magic.tuning import tune, tuner
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -53,8 +61,12 @@ __all__ = [
     "add_stage",
     "ask",
     "asked",
+    "benchmark",
+    "calibrate",
+    "compare",
     "configure",
     "controls",
+    "dashboard",
     "diagnose",
     "in_force",
     "prewarm",
@@ -62,8 +74,28 @@ __all__ = [
     "provision_plan",
     "reset",
     "route",
+    "run_metrics",
+    "tune",
+    "tuner",
     "use_engine",
 ]
+
+# Imported when first asked for: no cell needs them.
+_LATER = {
+    "benchmark": "benchmarking",
+    "calibrate": "calibration",
+    "compare": "comparing",
+    "dashboard": "monitoring",
+    "run_metrics": "analytics",
+    "tune": "tuning",
+    "tuner": "tuning",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
 
 
 def controls() -> object:

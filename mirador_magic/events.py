@@ -8,7 +8,8 @@
                 RunFinished
 
 and a RunFinished always comes, whatever ends the run. Where the question's route is not known from
-the start, RouteChosen comes once, while the first stage is under way.
+the start, RouteChosen comes once, while the first stage is under way; and once more where what the
+only stage said is the reason for more of them.
 """
 
 from __future__ import annotations

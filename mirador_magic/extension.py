@@ -119,6 +119,10 @@ def unload(shell: InteractiveShell) -> None:
         shell.magics_manager.magics[kind].pop("mirador", None)
     if board := sys.modules.get("mirador_magic.switchboard"):
         board.leave(magics.session)
+    if board := sys.modules.get("mirador_magic.monitoring.widget"):
+        board.leave(magics.session)
+    if boards := sys.modules.get("mirador_magic.tuning.board"):
+        boards.leave()
     if magics.completer in shell.Completer.custom_matchers:
         shell.Completer.custom_matchers.remove(magics.completer)
     if magics.warming:

@@ -1,7 +1,8 @@
-"""What a figure may be worth: intervals of medians, ratios and shares, at 95 %.
+"""What a figure may be worth: intervals of medians, differences and shares, at 95 %.
 
-Medians and their ratios by the percentile bootstrap (Efron 1979) with a fixed seed, so that the same
-measurements always tell the same; shares by Wilson's score interval (1927).
+Medians by the sign test's order statistics (Thompson 1936), whatever the values are spread like;
+differences by the percentile bootstrap (Efron 1979) with a fixed seed, so that the same measurements
+always tell the same; shares by Wilson's score interval (1927).
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import random
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+FEWEST = 6  # measurements that can tell where a median lies
 
 _DRAWS = 1000
 _Z = 1.959964  # of a normal distribution: 95 % lie within
@@ -30,15 +33,17 @@ class Interval:
 
 
 def of_median(values: Sequence[float]) -> Interval:
-    """The median of measurements, one at least."""
-    return _bootstrap(lambda draw: statistics.median(draw[0]), values)
+    """The median of measurements, one at least, between the ranks that the true one lies between.
 
-
-def of_ratio(values: Sequence[float], baseline: Sequence[float]) -> Interval:
-    """The median of `values` as a share of the baseline's, which is above 0."""
-    return _bootstrap(
-        lambda draw: statistics.median(draw[0]) / statistics.median(draw[1]), values, baseline
-    )
+    Of fewer than FEWEST no range is as sure as that: it is then all that was measured.
+    """
+    ranked, count = sorted(values), len(values)
+    cut, outside = 0, 2 / 2**count
+    while outside <= 0.05:
+        cut += 1
+        outside += 2 * math.comb(count, cut) / 2**count
+    cut = max(cut, 1)
+    return Interval(statistics.median(ranked), ranked[cut - 1], ranked[count - cut])
 
 
 def of_difference(values: Sequence[float], baseline: Sequence[float]) -> Interval:

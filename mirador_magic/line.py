@@ -120,6 +120,8 @@ def read(line: str, cell: str | None = None) -> Line:
             return _stage(rest)
         late, rest = _head(rest, VERBS[verb], options)
         name = name or late
+        if verb == "calibrate" and (file := _WORD.match(rest)):
+            rest = file[0] + _head(rest[file.end() :], VERBS[verb], options)[1]
     text = "\n".join(filter(None, (rest.strip(), (cell or "").strip())))
     if verb not in _WITH_TEXT and text:
         raise UsageError(f"%mirador {verb} takes no text", f"to ask it: %mirador ask {verb} {text}")

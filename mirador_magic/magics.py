@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import sys
 from collections.abc import Iterator, Mapping
 
@@ -88,7 +89,7 @@ class MiradorMagics(Magics):
 
         %mirador metrics [--hours N] [--by model] [--json | --csv | --clear]   how the last runs went
         %mirador dashboard                      what runs now, and the last runs, live
-        %mirador benchmark [--models a,b | --stages a,b] [--questions FILE] [--repeats N]
+        %mirador benchmark [--models a,b | --stages fast,deep] [--questions FILE] [--repeats N]
                 [--json FILE] [--against FILE|last]   progressive against traditional; the questions
                                                 may be a cell's lines: %%mirador benchmark
         %mirador compare --models a,b QUESTION  side by side; also --stages a,b, --system one.md,two.md
@@ -136,6 +137,8 @@ class MiradorMagics(Magics):
         read = lines.read(line, cell)
         if read.verb == "ask" and (read.text or read.options or cell is not None):
             return await self._ask(read, awaited=awaited)
+        if read.verb == "compare":
+            read = dataclasses.replace(read, text=compose(read.text, self._names()))
         if (value := await verbs.do(self.session, read)) is not None:
             if self.session.in_notebook:
                 display(value)
@@ -248,4 +251,4 @@ def _interrupts() -> Iterator[None]:
     try:
         yield
     except asyncio.CancelledError:
-        raise RunInterrupted("the cell was cut short → run it again, or %mirador last") from None
+        raise RunInterrupted("the cell was cut short; what it has shown stays") from None

@@ -82,7 +82,7 @@ class StageMetrics:
 
 @dataclass(frozen=True)
 class RunMetrics:
-    """One run. `partial` where it answered though a stage failed; `route` is why these stages, or ''."""
+    """One run. `route` is why these stages, or ''; `error` the kind of its first error, '' without."""
 
     outcome: Outcome
     engine: str
@@ -90,9 +90,11 @@ class RunMetrics:
     useful: float | None
     total: float
     stages: tuple[StageMetrics, ...]
+    error: str = ""
 
     @property
     def partial(self) -> bool:
+        """Whether it answered though a stage failed."""
         return self.outcome == "answered" and any(each.ended == "failed" for each in self.stages)
 
     @property
@@ -105,18 +107,15 @@ class RunMetrics:
     def output_tokens(self) -> int:
         return sum(each.output_tokens or 0 for each in self.stages)
 
-    @property
-    def error(self) -> str:
-        """The kind of the first error, '' without."""
-        return next((each.error for each in self.stages if each.error), "")
-
     def judged(self, judge: Sequence[tuple[str, float, How]]) -> RunMetrics:
-        """With these stages' (name, confidence, how it was had)."""
+        """With these stages' (name, confidence, how it was had); a stage without an answer has none."""
         known = {name: (confidence, how) for name, confidence, how in judge}
         stages = []
         for each in self.stages:
-            confidence, how = known.get(each.stage, (each.confidence, each.how))
-            stages.append(replace(each, confidence=confidence, how=how))
+            if each.stage in known and each.ttft is not None and each.ended != "failed":
+                confidence, how = known[each.stage]
+                each = replace(each, confidence=confidence, how=how)
+            stages.append(each)
         return replace(self, stages=tuple(stages))
 
 
@@ -186,7 +185,8 @@ class Meter:
         self._started = self._ended = 0.0
         self._useful: float | None = None
         self._engine = self._route = ""
-        self._outcome: Outcome = "answered"
+        self._outcome: Outcome = "failed"  # until it is known better
+        self._error = ""
 
     def __call__(self, event: Event) -> None:
         """Fold one event in. The most frequent kind is looked at first."""
@@ -218,16 +218,19 @@ class Meter:
                 self._engine = event.label
             case RunFinished():
                 self._outcome, self._ended = event.outcome, event.at
+                self._error = type(event.error).__name__ if event.error else ""
 
     def metrics(self) -> RunMetrics:
-        """The figures so far; `total` is 0 until the run is over."""
+        """The figures so far; `total` is 0, and the outcome a failure, until the run is over."""
+        stages = tuple(each.metrics(name, self._started) for name, each in self._stages.items())
         return RunMetrics(
             self._outcome,
             self._engine,
             self._route,
             useful=None if self._useful is None else self._useful - self._started,
             total=max(self._ended - self._started, 0.0),
-            stages=tuple(each.metrics(name, self._started) for name, each in self._stages.items()),
+            stages=stages,
+            error=next((each.error for each in stages if each.error), self._error),
         )
 
 

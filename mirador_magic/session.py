@@ -27,9 +27,10 @@ from mirador_magic.metrics import Meter, Purpose
 from mirador_magic.overlap import Overlap
 from mirador_magic.provision import Need
 from mirador_magic.readiness import Readiness
-from mirador_magic.run import Decide, Run, Watchers
+from mirador_magic.run import Decide, Deepen, Run, Watchers
 from mirador_magic.settings import Layer, Settings
 from mirador_magic.stages import DEFAULT_STAGES, ModelStage, agree, choose
+from mirador_magic.trust import Trust
 from mirador_magic.views.answer import Answer
 from mirador_magic.views.run_state import RunState
 
@@ -72,6 +73,7 @@ class Session:
         self.going: list[Handle] = []  # the runs that are not over
         self.started: list[Callable[[Handle], None]] = []  # are told of each run that starts
         self.recorder: Recorder | None = None
+        self._worth: dict[tuple[str, str], tuple[bool, str]] = {}  # log-probabilities: see Trust
         self.in_notebook = False  # and not in a terminal
         self.in_force = Settings()  # when the last run was started, but for its own
         self.models: tuple[str, ...] = ()  # that are installed, as far as is known
@@ -135,8 +137,15 @@ class Session:
         decide, stages = self._route(request, settings, known)
         warmup = self.readiness.of(usual)
         open_engine = functools.partial(self._engine, settings, stages[0].model)
-        state, meter = RunState(warmth=warmup.of, past=past), Meter()
-        watchers = Watchers([state, meter, self._watch, warmup.listener()])
+        is_asked = request.purpose == "ask"
+        trust = Trust(warmup.history, self._worth, keeps=is_asked and settings["metrics"])
+        offers = is_asked and settings["escalate"] != "never"
+        escalates = is_asked and settings["escalate"] == "auto"
+        state = RunState(
+            warmth=warmup.of, past=past, usual=trust.past, note=trust.note, offers=offers
+        )
+        meter = Meter()
+        watchers = Watchers([state, meter, trust, self._watch, warmup.listener()])
         overlap = Overlap(open_engine, warmup.installed, warmup.history, watchers)
         watchers.add(overlap)
         run = Run(
@@ -147,14 +156,19 @@ class Session:
             earlier=_drafts(past, stages[0].name) if past else (),
             turns=request.turns,
             decide=decide,
+            deepen=self._deepen(state, known) if decide and escalates else None,
+            logprobs=trust.asks,
             substitute=provision.substitute,
             during=functools.partial(warmup.held, overlap),
         )
         handle = Handle(run, state, watchers, meter)
-        self._follow(handle, request, past)
+        self._follow(handle, request, settings, past)
+        handle.watch(trust.keeper(state.measured))
         return handle
 
-    def _follow(self, handle: Handle, request: Request, past: Answer | None) -> None:
+    def _follow(
+        self, handle: Handle, request: Request, settings: Settings, past: Answer | None
+    ) -> None:
         """Until it is over the run is among those that go on; then it was asked, and is recorded."""
 
         def ends(event: Event) -> None:
@@ -165,30 +179,30 @@ class Session:
                         self.asked.remove(past)
                     self.last = handle.answer
                     self.asked.append(self.last)
-                asyncio.get_running_loop().call_soon(self._record, handle, request)
+                asyncio.get_running_loop().call_soon(self._record, handle, request, settings)
 
         handle.watch(ends)
         self.going.append(handle)
         for tell in self.started:
             tell(handle)
 
-    def _record(self, handle: Handle, request: Request) -> None:
+    def _record(self, handle: Handle, request: Request, settings: Settings) -> None:
         """Keep the run's figures, once it is over and was shown."""
-        if self.in_force["metrics"]:
-            if self.recorder is None:
-                from mirador_magic.store import Recorder
+        if not settings["metrics"]:
+            return
+        if self.recorder is None:
+            from mirador_magic.store import Recorder
 
-                self.recorder = Recorder()
-            answer = handle.answer
-            texts = {stage.name: stage.text for stage in answer.stages}
-            self.recorder.record(
-                handle.metrics,
-                purpose=request.purpose,
-                question=answer.question,
-                texts=texts,
-                keep_texts=self.in_force["keep_texts"],
-                keep_days=self.in_force["keep_days"],
-            )
+            self.recorder = Recorder()
+        answer, run = handle.answer, handle.metrics
+        self.recorder.record(
+            run,
+            purpose=request.purpose,
+            question=answer.question,
+            texts={each.stage: answer[each.stage].text for each in run.stages},
+            keep_texts=settings["keep_texts"],
+            keep_days=settings["keep_days"],
+        )
 
     def _route(
         self, request: Request, settings: Settings, known: Mapping[str, ModelStage]
@@ -226,6 +240,18 @@ class Session:
             return str(route), stages(route.stages)
 
         return decide, stages(router.FIRST)
+
+    def _deepen(self, state: RunState, known: Mapping[str, ModelStage]) -> Deepen:
+        """The next stage too, where the quick one alone was not enough."""
+
+        def deepen() -> tuple[str, Sequence[ModelStage]] | None:
+            why, more = state.doubt(), self.deeper(state.answer())
+            if not why or more is None or more not in known:
+                return None
+            stages = choose(list(known.values()), (*router.FIRST, more))
+            return f"{state.route}; deeper: {why}", agree(stages, known.values())
+
+        return deepen
 
     def deeper(self, answer: Answer) -> str | None:
         """The first of the default stages that this answer has not had; None where it had all."""

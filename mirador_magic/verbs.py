@@ -126,11 +126,11 @@ async def do(session: Session, read: Line) -> object:
 
 # Imported when first asked for: each gives what is to be shown, or None.
 _ELSEWHERE = {
-    "benchmark": "benchmark:verb",
+    "benchmark": "benchmarking:verb",
     "calibrate": "calibration:verb",
     "compare": "comparing:verb",
     "controls": "notebook_verbs:controls",
-    "dashboard": "dashboard:verb",
+    "dashboard": "monitoring:verb",
     "last": "notebook_verbs:last",
     "metrics": "analytics:verb",
     "provision": "notebook_verbs:provide",

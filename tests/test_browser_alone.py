@@ -51,5 +51,5 @@ def test_without_ollama_the_bars_tell_what_the_phrase_book_knows(
             check_bars(output, 3)
             shown.append(" ".join(text for text, _ in output.evaluate(BARS)))
         known, unknown = shown
-        assert len(re.findall(r"● \d+ % sure calibrated", known)) == 3
-        assert len(re.findall(r"● \d+ % (?:unsure|low) calibrated", unknown)) == 3
+        assert len(re.findall(r"● 0\.\d\d sure calibrated \(n=794\)", known)) == 3
+        assert len(re.findall(r"● 0\.\d\d (?:unsure|low) calibrated", unknown)) == 3

@@ -20,10 +20,10 @@ from mirador_magic.confidence import (
     WINDOW,
     Calibration,
     Gauge,
-    agreement,
     band,
     judged,
 )
+from mirador_magic.confidence.agreement import agreement
 from mirador_magic.errors import EngineLost
 from mirador_magic.events import (
     ChunkReceived,

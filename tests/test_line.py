@@ -47,6 +47,11 @@ def test_reads(text: str, expected: Line) -> None:
 
 
 def test_in_a_cell_the_first_word_is_never_a_verb() -> None:
+    either = Line("calibrate", "q.jsonl", options={"--stages": "a,b"})
+    assert read("calibrate q.jsonl --stages a,b") == either
+    assert read("calibrate --stages a,b q.jsonl") == either
+    assert read("compare --models a,b", cell="why?").text == "why?"
+    assert read("compare these", cell="two").verb == "ask"
     assert read("last", cell="") == Line("ask", "last")
 
 

@@ -200,7 +200,7 @@ def test_the_demo_without_ollama(tmp_path: Path) -> None:
     known, unknown, *_ = re.findall(
         r"What should I focus.*?▸|Which river.*?▸", done.stdout, re.DOTALL
     )
-    assert len(re.findall(r"● \d+ % sure calibrated", known)) == 3
-    assert len(re.findall(r"● \d+ % (?:unsure|low) calibrated", unknown)) == 3
+    assert len(re.findall(r"● 0\.\d\d sure calibrated \(n=794\)", known)) == 3
+    assert len(re.findall(r"● 0\.\d\d (?:unsure|low) calibrated", unknown)) == 3
     assert "slowed to 30 tok/s" in known
     assert done.stderr == ""

@@ -33,8 +33,12 @@ def test_the_public_names() -> None:
         "add_stage",
         "ask",
         "asked",
+        "benchmark",
+        "calibrate",
+        "compare",
         "configure",
         "controls",
+        "dashboard",
         "diagnose",
         "in_force",
         "prewarm",
@@ -42,6 +46,9 @@ def test_the_public_names() -> None:
         "provision_plan",
         "reset",
         "route",
+        "run_metrics",
+        "tune",
+        "tuner",
         "use_engine",
     ]
     assert all(hasattr(mirador_magic, name) for name in mirador_magic.__all__)
@@ -86,7 +93,7 @@ def test_the_wheel_installs_and_loads(tmp_path: Path) -> None:
         cell = running.run(
             "%%mirador --engine embedded\nHow do I read a CSV file?"
         )  # the model came along
-        assert cell.shown[0]["text/plain"].count(" sure calibrated\n") == 3
+        assert cell.shown[0]["text/plain"].count(" sure calibrated (n=794)\n") == 3
 
 
 def test_the_readmes_python_runs(tmp_path: Path) -> None:

@@ -202,10 +202,10 @@ def test_without_ollama_it_answers_in_a_cell_and_says_what_it_is(
     said = cell.shown[0]["text/plain"]
     assert "embedded llama.cpp, slowed to 400 tok/s" in said.splitlines()[0]
     assert said.count(phrasebook.LABEL) == 3
-    assert len(re.findall(r"● \d+ % sure calibrated", said)) == 3
+    assert len(re.findall(r"● 0\.\d\d sure calibrated \(n=794\)", said)) == 3
     cell = without_ollama.run(f"%%mirador\n{UNKNOWN[0]}")
     said = cell.shown[0]["text/plain"]
-    assert len(re.findall(r"● \d+ % (?:unsure|low) calibrated", said)) == 3
+    assert len(re.findall(r"● 0\.\d\d (?:unsure|low) calibrated", said)) == 3
 
 
 def test_it_stands_back_where_there_is_another_model(tmp_path: Path) -> None:

@@ -54,13 +54,22 @@ def _as_in_a_cell(verb: str) -> Do:
 
     async def do(session: Session, args: Namespace) -> int:
         given = {option: vars(args)[option.strip("-")] for option in VERBS[verb].options}
-        options = {option: "" if value is True else value for option, value in given.items() if value}
+        options = {
+            option: "" if value is True else value for option, value in given.items() if value
+        }
         shown = await verbs.do(session, Line(verb, " ".join(args.words), None, options))
         if shown is not None:
             print(shown)
         return 0
 
     return do
+
+
+async def _dashboard(session: Session, args: Namespace) -> int:
+    from mirador_magic.monitoring import terminal
+
+    await terminal.show(session, here)
+    return 0
 
 
 async def _warm(session: Session, args: Namespace) -> int:
@@ -197,13 +206,13 @@ VERBS: Mapping[str, Verb] = {
             "--clear": ("", "forget them all"),
         },
     ),
-    "dashboard": Verb(_as_in_a_cell("dashboard"), "what runs now, and the last runs: q ends it"),
+    "dashboard": Verb(_dashboard, "what runs now, and the last runs: q ends it"),
     "benchmark": Verb(
         _as_in_a_cell("benchmark"),
         "progressive answers against those that come as a whole",
         options={
             "--models": ("A,B", "these models against each other instead"),
-            "--stages": ("A,B", "these stages"),
+            "--stages": ("A,B", "these routes: fast,deep, or stages joined by +"),
             "--questions": ("FILE", "a question a line, or a JSON list"),
             "--repeats": ("3", "so often each question"),
             "--json": ("FILE", "write what was measured there"),
@@ -220,6 +229,7 @@ VERBS: Mapping[str, Verb] = {
             "--system": ("ONE.md,TWO.md", "these system prompts"),
         },
     ),
+    "tune": Verb(_as_in_a_cell("tune"), "what was tried for a stage, in a notebook", "[STAGE]"),
     "calibrate": Verb(
         _as_in_a_cell("calibrate"),
         "how often answers of a confidence are right, from questions with known answers",

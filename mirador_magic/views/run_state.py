@@ -10,8 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from mirador_magic import evidence, phrasebook
-from mirador_magic.confidence import agreement
+from mirador_magic import phrasebook
 from mirador_magic.events import (
     ChunkReceived,
     EngineChosen,
@@ -108,6 +107,8 @@ class RunState:
     def _doubt(self, answer: Answer) -> str:
         if [(each.name, each.status) for each in answer.stages] != [(QUICK, "done")]:
             return ""
+        from mirador_magic import evidence
+
         (stage,) = answer.stages
         past = self._usual(stage.model, stage.name)
         found = evidence.doubt(stage.text, cut=stage.is_cut, measured=stage.measured, past=past)
@@ -127,6 +128,8 @@ class RunState:
         earlier = self._text_before(event.stage)
         state.finished(event)
         if earlier and state.gauge.measured is not None:
+            from mirador_magic.confidence.agreement import agreement
+
             state.agrees = agreement(earlier, state.whole)
         if note := self._note(event.stage):
             state.notes.append(note)

@@ -1,0 +1,360 @@
+"""Evidence after routing: what speaks for a deeper stage, and what is done about it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mirador_magic import evidence, settings, trust
+from mirador_magic.engines.base import ChatRequest, Chunk, Engine, Message
+from mirador_magic.engines.ollama import OllamaEngine
+from mirador_magic.engines.scripted import Script, ScriptedEngine
+from mirador_magic.events import Event, RouteChosen, StreamEnd
+from mirador_magic.history import History
+from mirador_magic.run import Deepen, Run, Watchers
+from mirador_magic.session import Request, Session
+from mirador_magic.stages import DEFAULT_STAGES, ModelOptions, ModelStage
+from mirador_magic.trust import ENOUGH, Trust, cost, is_worth
+from mirador_magic.views import words
+from mirador_magic.views.answer import Answer
+from mirador_magic.views.run_state import RunState
+from tests.support.fault_server import Done, FaultServer
+from tests.support.virtual_time import now, run
+
+QUICK, DEEP, SYNTHESIS = DEFAULT_STAGES
+CUT = StreamEnd("length", output_tokens=40, decode_s=1.0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Paris. But I'm not entirely sure.",
+        "I don’t know.",
+        "I cannot determine this from the text.",
+        "It depends on the load.",
+        "There is not enough information to tell.",
+        "No estoy seguro de eso.",
+        "Depende de la versión.",
+        "No lo sé.",
+        "Ich bin mir nicht sicher.",
+        "Es kommt darauf an.",
+        "Das kann ich nicht sagen.",
+        "我不确定。",
+        "巴黎。不过这取决于版本。",
+        "很难说。",
+    ],
+)
+def test_a_hedge_is_heard_in_four_languages(text: str) -> None:
+    assert evidence.hedge(f"First something else. {text} And more.") in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "If you are not sure, run it again.",
+        "What the total costs depends on the load.",
+        "She said: “I don't know.”",
+        "> I don't know",
+        'Print `I don\'t know` or "I am not sure".',
+        "```\nI am not sure\n```\nDone.",
+        "Wenn Sie nicht sicher sind, fragen Sie.",
+        "El resultado no depende del orden.",
+        "两者不同。",
+        "Paris is the capital.",
+        "",
+    ],
+)
+def test_what_the_model_does_not_say_of_itself_is_no_hedge(text: str) -> None:
+    assert evidence.hedge(text) == ""
+
+
+@given(st.text(max_size=200))
+def test_any_text_can_be_asked_for_its_hedge(text: str) -> None:
+    assert evidence.hedge(text) in " ".join(text.split()) or evidence.hedge(text)
+
+
+def test_unusual_is_below_the_tenth_percentile_of_twenty() -> None:
+    past = [0.5 + number / 100 for number in range(20)]
+    assert evidence.is_unusual(0.505, past)  # one of twenty was as unsure
+    assert not evidence.is_unusual(0.515, past)  # two were
+    assert not evidence.is_unusual(0.1, past[1:])
+
+
+def test_the_reasons_are_told_the_surest_first() -> None:
+    assert "cut off" in evidence.doubt("I don't know", cut=True, measured=0.1, past=[0.9] * 30)
+    assert "hedges: “I don't know”" in evidence.doubt("I don't know", cut=False)
+    unsure = evidence.doubt("Paris.", cut=False, measured=0.1, past=[0.9] * 30)
+    assert "9 of 10 of its last 30" in unsure
+    assert evidence.doubt("Paris.", cut=False, measured=0.9, past=[0.8] * 30) == ""
+
+
+class Told(ScriptedEngine):
+    """A scripted engine that tells log-probabilities where it is asked for them."""
+
+    def __init__(self, scripts: dict[str, Script], p: float = 0.8) -> None:
+        super().__init__(scripts)
+        self.p = p
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+        async with aclosing(super().stream(request)) as chunks:
+            async for chunk in chunks:
+                logs = (math.log(self.p),) if chunk.text and request.logprobs else ()
+                yield Chunk(chunk.text, chunk.thinking, logs, chunk.end)
+
+
+class AsOllama(Told):
+    name = "ollama"
+
+
+def engine(quick: str = "Paris.", end: StreamEnd | None = None) -> Told:
+    return Told(
+        {
+            QUICK.model: Script(quick, end=end or StreamEnd("stop")),
+            DEEP.model: Script("Deep."),
+            SYNTHESIS.model: Script("All."),
+        }
+    )
+
+
+async def ran(
+    engine: ScriptedEngine, deepen: Callable[[RunState], Deepen] | None = None
+) -> tuple[RunState, list[Event]]:
+    state, events = RunState(now, offers=True), list[Event]()
+
+    async def opened() -> Engine:
+        return engine
+
+    def decide() -> tuple[str, Sequence[ModelStage]]:
+        return "simple (80 %)", (QUICK,)
+
+    further = deepen(state) if deepen else None
+    watchers = Watchers([state, events.append])
+    await Run(
+        "why?", (QUICK,), opened, watchers, clock=now, decide=decide, deepen=further
+    ).execute()
+    return state, events
+
+
+def deepens(state: RunState) -> Deepen:
+    def deepen() -> tuple[str, Sequence[ModelStage]] | None:
+        why = state.doubt()
+        return (f"{state.route}; deeper: {why}", (QUICK, DEEP)) if why else None
+
+    return deepen
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [(engine(end=CUT), "cut off"), (engine("I'm not sure."), "hedges"), (engine(), "")],
+)
+def test_a_quick_answer_alone_says_where_a_deeper_one_may_be_worth_it(
+    told: Told, said: str
+) -> None:
+    state, _ = run(ran(told))
+    assert said in state.answer().doubt
+    assert bool(state.answer().doubt) is bool(said)
+    assert said in words.doubt(state.answer(), "--deep")
+
+
+def test_a_run_that_deepens_itself_goes_on_with_the_next_stage() -> None:
+    state, events = run(ran(engine(end=CUT), deepens))
+    answer = state.answer()
+    assert [(each.name, each.status) for each in answer.stages] == [
+        (QUICK.name, "done"),
+        (DEEP.name, "done"),
+    ]
+    assert (answer.text, answer.doubt) == ("Deep.", "")
+    routes = [event.why for event in events if isinstance(event, RouteChosen)]
+    assert routes[0] == "simple (80 %)"
+    assert routes[1].startswith("simple (80 %); deeper: quick_response was cut off")
+
+
+def test_a_run_with_no_reason_to_deepen_ends() -> None:
+    state, events = run(ran(engine(), deepens))
+    assert [each.name for each in state.answer().stages] == [QUICK.name]
+    assert sum(isinstance(event, RouteChosen) for event in events) == 1
+
+
+PACES = st.lists(st.floats(1, 400), max_size=6)
+
+
+@given(PACES, PACES)
+def test_log_probabilities_are_off_only_where_they_cost_more_than_a_tenth(
+    with_them: list[float], without: list[float]
+) -> None:
+    found, why = is_worth(with_them, without)
+    known = cost(with_them, without)
+    assert found is (why == "")
+    if known is not None:
+        assert 0 <= known < 1
+        assert found is (known <= trust.TOO_DEAR)
+
+
+def test_the_cost_is_measured_by_three_answers_of_each_kind() -> None:
+    assert is_worth([90.0] * 2, []) == (True, "")
+    assert is_worth([90.0] * 3, []) == (
+        False,
+        "log-probabilities off for this answer: what they cost is measured",
+    )
+    assert is_worth([90.0, 30.0, 20.0], [100.0, 95.0, 60.0]) == (True, "")
+    assert is_worth([70.0] * 3, [100.0] * 3) == (
+        False,
+        "log-probabilities off: they cost 30 % of the pace",
+    )
+    assert is_worth([5.0] * 9, []) == (True, "")  # nothing that is known costs a slow model much
+
+
+def ask_often(history: History, count: int, pace: Callable[[bool], float]) -> list[tuple[str, ...]]:
+    """How each answer's confidence was had, and its notes, over so many runs of one process."""
+    worth: dict[tuple[str, str], tuple[bool, str]] = {}
+
+    async def ask() -> tuple[str, ...]:
+        kept = Trust(history, worth)
+        state = RunState(now, usual=kept.past, note=kept.note)
+        told = AsOllama({QUICK.model: Script("Paris.")})
+
+        async def opened() -> Engine:
+            return told
+
+        def asks(engine: Engine, stage: ModelStage) -> bool:
+            asked = kept.asks(engine, stage)
+            end = StreamEnd("stop", output_tokens=50, decode_s=50 / pace(asked))
+            told.scripts[QUICK.model] = Script("Paris.", end=end)
+            return asked
+
+        watchers = Watchers([state, kept])
+        await Run("why?", (QUICK,), opened, watchers, clock=now, logprobs=asks).execute()
+        kept.keep(state.measured())
+        stage = state.answer()[QUICK.name]
+        return (stage.how, *stage.notes)
+
+    return [run(ask()) for _ in range(count)]
+
+
+def test_what_costs_more_than_a_tenth_turns_itself_off_and_says_so(tmp_path: Path) -> None:
+    history = History(tmp_path / "h.json")
+    said = ask_often(history, 8, lambda asked: 70.0 if asked else 100.0)
+    assert [each[0] for each in said] == ["measured"] * ENOUGH + ["declared"] * 5
+    assert said[3][1:] == ("log-probabilities off for this answer: what they cost is measured",)
+    assert said[7][1:] == ("log-probabilities off: they cost 30 % of the pace",)
+    # before the first token of a new process no file is read; from its second answer on it knows
+    assert [each[0] for each in ask_often(history, 2, lambda _: 80.0)] == ["measured", "declared"]
+
+
+def test_what_costs_little_stays_on(tmp_path: Path) -> None:
+    said = ask_often(History(tmp_path / "h.json"), 8, lambda asked: 97.0 if asked else 100.0)
+    tried = ["measured"] * ENOUGH + ["declared"] * ENOUGH
+    assert [each[0] for each in said] == tried + ["measured"] * 2
+    assert said[7][1:] == ()
+
+
+def test_only_ollamas_quick_stage_is_ever_asked_without(tmp_path: Path) -> None:
+    history = History(tmp_path / "h.json")
+    worth = {("scripted", DEEP.model): (False, "dear"), ("scripted", QUICK.model): (False, "dear")}
+    kept = Trust(history, worth)
+    assert kept.asks(AsOllama({}), DEEP) and kept.asks(Told({}), QUICK)
+    assert not kept.asks(AsOllama({}), QUICK)
+    assert kept.note(QUICK.name) == "dear"
+    assert Trust(history, worth, keeps=False).asks(AsOllama({}), QUICK)
+
+
+def test_what_was_measured_is_remembered_by_model_and_stage(tmp_path: Path) -> None:
+    history = History(tmp_path / "h.json")
+    for number in range(110):
+        Trust(history).keep([("a:latest", "s", number / 110)])
+    Trust(history, keeps=False).keep([("a", "s", 0.5)])
+    assert len(history.measured("a", "s")) == 100
+    assert history.measured("a", "s")[-1] == pytest.approx(109 / 110, abs=1e-4)
+    assert history.measured("a", "t") == history.measured("b", "s") == []
+    assert Trust(history).past("a", "s")[-1] == history.measured("a", "s")[-1]
+
+
+def asked_of(
+    monkeypatch: pytest.MonkeyPatch, told: Told, escalate: str, request: Request, times: int = 1
+) -> list[Answer]:
+    """The answers of a session on this engine."""
+    monkeypatch.setenv("MIRADOR_ENGINE", "scripted")
+    monkeypatch.setenv("MIRADOR_ESCALATE", escalate)
+    monkeypatch.delenv("MIRADOR_DEFAULT_STAGES")
+
+    async def main() -> list[Answer]:
+        session = Session()
+        session.use(told)
+        answers = [await session.start(request) for _ in range(times)]
+        await asyncio.sleep(0)
+        await session.aclose()
+        return answers
+
+    return asyncio.run(main())  # the store writes in a thread
+
+
+SIMPLE = Request("What is the capital of France?")
+
+
+@pytest.mark.parametrize(
+    ("escalate", "stages", "doubts"),
+    [
+        ("ask", [QUICK.name], True),
+        ("auto", [QUICK.name, DEEP.name], False),
+        ("never", [QUICK.name], False),
+    ],
+)
+def test_a_session_asks_goes_on_or_lets_it_be(
+    monkeypatch: pytest.MonkeyPatch, escalate: str, stages: list[str], doubts: bool
+) -> None:
+    (answer,) = asked_of(monkeypatch, engine(end=CUT), escalate, SIMPLE)
+    assert [each.name for each in answer.stages] == stages
+    assert bool(answer.doubt) is doubts
+
+
+def test_whoever_names_the_depth_or_asks_for_a_benchmark_gets_that_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for request in (Request("why?", depth="simple"), Request("What is 2+2?", purpose="benchmark")):
+        with monkeypatch.context() as patch:
+            (answer,) = asked_of(patch, engine(end=CUT), "auto", request)
+        assert [each.name for each in answer.stages] == [QUICK.name]
+
+
+def test_an_answer_less_sure_than_usual_is_doubted(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = engine()
+    told.scripts["other"] = told.scripts[QUICK.model]
+    # a model of its own, so that no other test's answers count
+    own = settings.layer({"quick_response.model": "other"}, "the test")
+    request = Request(SIMPLE.question, settings=own)
+    first = asked_of(monkeypatch, told, "ask", request, times=21)
+    assert {answer.doubt for answer in first} == {""}
+    monkeypatch.setenv("MIRADOR_DEFAULT_STAGES", "")
+    told.p = 0.3
+    (answer,) = asked_of(monkeypatch, told, "ask", request)
+    assert "less sure than in 9 of 10 of its last 21 answers" in answer.doubt
+
+
+def test_ollama_is_asked_without_and_what_it_thought_never_counts() -> None:
+    both = {"message": {"role": "assistant", "content": "Blue", "thinking": "Hm"}}
+    alone = {"message": {"role": "assistant", "content": " it is."}}
+    told = [Done(part | {"done": False, "logprobs": LOGPROBS}) for part in (both, alone)]
+
+    async def heard(request: ChatRequest) -> list[Chunk]:
+        engine = OllamaEngine(server.host)
+        async with aclosing(engine.stream(request)) as chunks:
+            return [chunk async for chunk in chunks if chunk.text]
+
+    with FaultServer({"thinks": [*told, Done()]}) as server:
+        request = ChatRequest("thinks", [Message("user", "?")], ModelOptions(), logprobs=False)
+        chunks = asyncio.run(heard(request))
+        assert server.chats()[0].body["logprobs"] is False
+    assert [(chunk.text, chunk.logprobs) for chunk in chunks] == [
+        ("Blue", ()),
+        (" it is.", (-0.5,)),
+    ]
+
+
+LOGPROBS = [{"token": "x", "logprob": -0.5, "bytes": [120]}]
