@@ -1,6 +1,8 @@
 # The doors of the checkout. `make venv` is the set-up of all the others.
 PYTHON ?= python3
 BIN := .venv/bin
+PICTURES := reopened-dark.png view-done-dark.png $(addsuffix -light.png,route live known unknown \
+	controls benchmark metrics dashboard compare tuner calibration)
 
 .PHONY: demo test lab bench router phrasebook screenshots venv lint clean
 
@@ -37,8 +39,8 @@ phrasebook:  ## train Mirador's own model anew: about an hour on two cores, 4 GB
 	build/train/bin/python -m training.phrasebook.evaluate held_out
 
 screenshots: venv  ## the README's pictures, from a real run in JupyterLab
-	MIRADOR_REQUIRE_REAL=1 MIRADOR_SCREENSHOTS=build/pictures $(BIN)/python -m pytest tests/test_browser.py tests/test_browser_alone.py tests/test_browser_view.py tests/test_terminal.py
-	cd build/pictures && cp terminal.svg route-light.png live-light.png reopened-dark.png known-light.png unknown-light.png view-done-dark.png ../../notebooks/pictures
+	MIRADOR_REQUIRE_REAL=1 MIRADOR_SCREENSHOTS=build/pictures $(BIN)/python -m pytest tests/test_browser.py tests/test_browser_alone.py tests/test_browser_view.py tests/test_browser_guides.py tests/test_terminal.py
+	cd build/pictures && cp terminal.svg $(PICTURES) ../../notebooks/pictures
 
 lint: venv
 	$(BIN)/ruff check

@@ -94,7 +94,10 @@ class MiradorMagics(Magics):
                                                 may be a cell's lines: %%mirador benchmark
         %mirador compare --models a,b QUESTION  side by side; also --stages a,b, --system one.md,two.md
         %mirador tune [STAGE]                   try prompts and options by hand
-        %mirador calibrate FILE [--stages a,b]  how often answers of a confidence are right; --show
+        %mirador calibrate FILE|up|down [--stages a,b] [--show] [--clear]   how often answers of a
+                                                confidence are right; a line of JSON for each question:
+                                                {"question": …, "exact"|"number"|"pattern"|"thumbs": …}
+        %mirador endpoints                      each endpoint: reachable or not, its models, latency
 
         which stages
           --fast, --balanced, --deep   quick_response; and synthesis; and deep_analysis. Without
@@ -227,8 +230,9 @@ class MiradorMagics(Magics):
 
     def _bind(self, event: Event, handle: Handle, name: str | None) -> None:
         if isinstance(event, RunFinished):
-            self._put("mirador_answer", handle.answer)
-            self._put(name, handle.answer)
+            answer = handle.answer
+            self._put("mirador_answer", answer)
+            self._put(name, answer)
 
     def _put(self, name: str | None, value: object) -> None:
         if name:

@@ -1,0 +1,215 @@
+"""What an OpenAI-compatible endpoint is asked, and how its stream is read.
+
+The stream is server-sent events: a line `data: {…}` for each piece, at last `data: [DONE]`. What it
+says is read leniently, since every server leaves something out or adds something of its own.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import math
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from mirador_magic.engines.base import ChatRequest, Chunk
+from mirador_magic.events import StreamEnd
+
+# What may be left out of a request where an endpoint will not hear of it: by the wish's name, the
+# words by which a refusal means it.
+WISHES: Mapping[str, str] = {
+    "logprobs": r"log_?prob",
+    "stream_options": r"stream_options|include_usage",
+    "chat_template_kwargs": r"chat_template_kwargs|enable_thinking",
+    "max_tokens": r"max_completion_tokens",
+    "temperature": r"temperature\W.*support|support\w*\W.*temperature",
+    "top_p": r"top_p\W.*support|support\w*\W.*top_p",
+    "seed": r"seed\W.*support|support\w*\W.*\bseed",
+}
+_SAID = 500  # characters of a refusal that are looked at
+
+
+@dataclass(frozen=True)
+class Told:
+    """What an endpoint said of its failure: the HTTP status, 0 where none, and its own words.
+
+    `code` is its word for the kind of failure; `after` the seconds after which it may be asked again.
+    """
+
+    status: int
+    said: str
+    code: str = ""
+    after: float | None = None
+
+    @property
+    def wishes(self) -> frozenset[str]:
+        """The wishes that it will not hear of."""
+        if self.status not in (400, 422, 500, 501):
+            return frozenset()
+        return frozenset(
+            name
+            for name, sign in WISHES.items()
+            if re.search(sign, self.said[:_SAID], re.IGNORECASE)
+        )
+
+
+class Refusal(Exception):
+    """The endpoint says that it will not, or cannot."""
+
+    def __init__(self, told: Told) -> None:
+        super().__init__(told.said)
+        self.told = told
+
+
+class Unreadable(Exception):
+    """What came is no stream of an answer, or it broke off."""
+
+
+def body(request: ChatRequest, without: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """The request but for its model and its messages, without the wishes named."""
+    options = request.options
+    wishes: dict[str, Any] = {
+        "stream_options": {"include_usage": True},
+        "temperature": options.temperature,
+        "top_p": options.top_p,
+        "seed": options.seed,
+        "max_tokens": options.num_predict,
+        "logprobs": request.logprobs or None,
+    }
+    if request.think is not None:
+        wishes["chat_template_kwargs"] = {"enable_thinking": request.think}
+    asked = {k: v for k, v in wishes.items() if v is not None and k not in without}
+    if "max_tokens" in without and options.num_predict is not None:
+        asked["max_completion_tokens"] = options.num_predict
+    if "logprobs" in asked:
+        asked["top_logprobs"] = 1  # without it llama.cpp lists the 20 likeliest of each token
+    return asked
+
+
+def messages(request: ChatRequest) -> list[dict[str, str]]:
+    """The chat, without lone surrogates, which no UTF-8 and so no request can carry."""
+    return [
+        {"role": each.role, "content": each.content.encode(errors="replace").decode()}
+        for each in request.messages
+    ]
+
+
+def told_of(status: int, said: object, after: float | None = None) -> Told:
+    """What was said, out of what is usual around it: {"error": {"message": …, "code": …}}."""
+    if isinstance(said, bytes | str):
+        with suppress(ValueError):
+            said = json.loads(said)
+    if isinstance(said, Mapping):
+        inner = said.get("error") or said
+        if isinstance(inner, Mapping):
+            words = next((inner[k] for k in ("message", "detail", "error") if inner.get(k)), inner)
+            code = inner.get("code")
+            if not status and str(code).isdigit():
+                status = int(str(code))
+            kind = code if isinstance(code, str) and not code.isdigit() else inner.get("type")
+            return Told(status, _plain(words), str(kind or ""), after)
+        return Told(status, _plain(inner), "", after)
+    return Told(status, _plain(said), "", after)
+
+
+def waits(headers: Any, now: Callable[[], float] = time.time) -> float | None:
+    """The seconds of a Retry-After, be they written as such or as a date; None without one."""
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        with suppress(TypeError, ValueError):
+            return max(float(headers.get(name)) / unit, 0.0)
+    with suppress(TypeError, ValueError):
+        when = email.utils.parsedate_to_datetime(headers.get("retry-after"))
+        return max(when.timestamp() - now(), 0.0)
+    return None
+
+
+def _plain(said: object) -> str:
+    if isinstance(said, bytes):
+        return said.decode(errors="replace")
+    return said if isinstance(said, str) else json.dumps(said, default=str)
+
+
+class Reader:
+    """Reads a stream as it comes, in pieces of any size.
+
+    `reason` is why the answer ended, "" until it did; `done` that nothing more is to come. Raises
+    Refusal for an error inside the stream, Unreadable for what cannot be read.
+    """
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self.done = False
+        self._rest = b""
+        self._counts: dict[str, Any] = {}
+        self._held: list[float] = []  # log-probabilities whose text is still to come
+
+    def feed(self, data: bytes) -> Iterator[Chunk]:
+        """The chunks that these bytes complete. Lines end at b"\\n" and nowhere else."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            yield from self._line(line.strip())
+
+    def end(self) -> StreamEnd:
+        """How the stream ended, as the endpoint counts it; what it does not tell is None."""
+        if not self.reason:
+            raise Unreadable("the stream ended before the answer")
+        counts = self._counts
+        return StreamEnd(
+            "length" if self.reason == "length" else "stop",
+            prompt_tokens=counts.get("prompt_tokens"),
+            output_tokens=counts.get("completion_tokens"),
+            prefill_s=_seconds(counts.get("prompt_ms")),
+            decode_s=_seconds(counts.get("predicted_ms")),
+        )
+
+    def _line(self, line: bytes) -> Iterator[Chunk]:
+        """One line; other fields than `data`, comments and blank lines say nothing."""
+        if line.startswith(b"{"):  # an error that stands in the stream as it is
+            line = b"data:" + line
+        name, _, value = line.partition(b":")
+        value = value.strip()
+        if name not in (b"data", b"error") or not value:
+            return
+        if value == b"[DONE]":
+            self.done = True
+            return
+        try:
+            event = json.loads(value.decode())
+            if event.get("error") or name == b"error" or event.get("object") == "error":
+                raise Refusal(told_of(0, event))
+            yield from self._event(event)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise Unreadable(line.decode(errors="replace")) from error
+
+    def _event(self, event: Mapping[str, Any]) -> Iterator[Chunk]:
+        for choice in event.get("choices") or ():
+            delta = choice.get("delta") or {}
+            thinking = delta.get("reasoning_content") or delta.get("reasoning")
+            told = _logprobs(choice.get("logprobs"))
+            if thinking:
+                self._held.clear()
+                yield Chunk(thinking=thinking)
+            elif text := delta.get("content"):
+                yield Chunk(text=text, logprobs=(*self._held, *told))
+                self._held.clear()
+            else:
+                self._held += told
+            if thinking and (text := delta.get("content")):
+                yield Chunk(text=text)  # nobody can tell which probabilities are the answer's
+            self.reason = choice.get("finish_reason") or self.reason
+        self._counts |= (event.get("usage") or {}) | (event.get("timings") or {})
+
+
+def _logprobs(told: Mapping[str, Any] | None) -> list[float]:
+    """Of the tokens, in their order; a number that is none counts for nothing."""
+    tokens = (told or {}).get("content") or ()
+    found = [token.get("logprob") for token in tokens]
+    return [float(n) for n in found if isinstance(n, int | float) and math.isfinite(n)]
+
+
+def _seconds(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000
