@@ -9,8 +9,9 @@ PICTURES := reopened-dark.png view-done-dark.png $(addsuffix -light.png,route li
 demo: venv  ## run the quick-start notebook on the engine that is there, print the answer
 	$(BIN)/python -m notebooks.demo
 
+# Two at once, since much of a test is waiting; a file's tests share what it starts.
 test: venv lint  ## every check and every test; what needs Ollama or Chromium skips without them
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lab: venv  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks

@@ -54,6 +54,7 @@ VERBS: Mapping[str, Known] = {
     "warm": {"--status": None},
     "provision": {"--phrasebook": None, "--yes": None, "--context": "FILE"},
     "doctor": {"--json": None},
+    "endpoints": {},
     "history": {},
     "reset": {},
     "controls": {},

@@ -77,7 +77,7 @@ def substitute(stage: ModelStage, installed: Sequence[ModelInfo]) -> ModelStage 
     """
     places = {(own.name, own.model): place for place, own in enumerate(DEFAULT_STAGES)}
     place = places.get((stage.name, stage.model))
-    fit = sorted((model for model in installed if _can_chat_here(model.name)), key=_size)
+    fit = sorted((model for model in installed if _can_chat_here(model)), key=_size)
     fit = [model for model in fit if not phrasebook.is_phrasebook(model.name)] or fit
     if place is None or not fit:
         return None
@@ -254,9 +254,10 @@ def _with(made: Modelfile, context: Path | None) -> Modelfile:
     return dataclasses.replace(made, messages=(Message("system", text),))
 
 
-def _can_chat_here(name: str) -> bool:
+def _can_chat_here(model: ModelInfo) -> bool:
     # A "-cloud" model would send the question off the machine, which nobody asked for.
-    return "embed" not in name and not name.endswith(("-cloud", ":cloud"))
+    name = model.name
+    return not model.away and "embed" not in name and not name.endswith(("-cloud", ":cloud"))
 
 
 def _size(model: ModelInfo) -> int:

@@ -16,11 +16,18 @@ Known = Mapping[str, ModelStage]
 
 
 class Readiness:
-    """Keeps one WarmUp, made anew where the stages are others. `known` are the stages in force."""
+    """Keeps one WarmUp, made anew where the stages are others. `known` are the stages in force;
+    a stage whose model is `cold` stays so unless it is asked for by name."""
 
-    def __init__(self, known: Callable[[], Known], engine: Callable[[], Awaitable[Engine]]) -> None:
+    def __init__(
+        self,
+        known: Callable[[], Known],
+        engine: Callable[[], Awaitable[Engine]],
+        cold: Callable[[str], bool] = lambda model: False,
+    ) -> None:
         self._known = known
         self._engine = engine
+        self._cold = cold
         self.warmup: WarmUp | None = None
         self._read: Known = {}  # what `_warmed` was taken from
         self._warmed: tuple[ModelStage, ...] = ()  # the stages that `warmup` was made for
@@ -30,7 +37,7 @@ class Readiness:
     def of(self, known: Known) -> WarmUp:
         """What is known of these stages' models: from the last warm-up on."""
         if self.warmup is None or known is not self._read:
-            wanted = _default(known)
+            wanted = self._default(known)
             if self.warmup is None or wanted != self._warmed:
                 self.warmup = self._new(wanted, wanted, known)
             self._read = known
@@ -49,7 +56,7 @@ class Readiness:
             await asyncio.shield(self._warming)
             return self.warmup.state
         known = self._known()
-        wanted = _default(known)
+        wanted = self._default(known)
         stages = [_on(model, wanted, known) for model in models] if models else wanted
         self.warmup = self._new(stages, wanted, known)
         self.warmup.watch(tell)
@@ -86,6 +93,9 @@ class Readiness:
     async def _again(self) -> None:
         with contextlib.suppress(MiradorError):
             await self.of(self._known()).run()
+
+    def _default(self, known: Known) -> tuple[ModelStage, ...]:
+        return tuple(stage for stage in _default(known) if not self._cold(stage.model))
 
     def _new(
         self, stages: Sequence[ModelStage], wanted: tuple[ModelStage, ...], known: Known

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Self
 
 from mirador_magic import prompts
-from mirador_magic.engines.base import ChatRequest, Chunk, Engine, ModelInfo
+from mirador_magic.engines.base import ChatRequest, Chunk, Engine, ModelInfo, waits
 from mirador_magic.errors import BrokenStream, EngineSilent, MiradorError, ModelMissing
 from mirador_magic.events import (
     ChunkReceived,
@@ -291,7 +291,7 @@ class Run:
         end: StreamEnd | None = None
         request = replace(self._request(stage), logprobs=self._logprobs(engine, stage))
         stream = engine.stream(request)
-        loading = partial(self._is_loading, engine, stage, self._clock())
+        loading = partial(self._is_loading, engine, stage, request, self._clock())
         async with contextlib.aclosing(stream):
             with Silence(stage.timeout, loading) as silence:
                 async for chunk in stream:
@@ -314,12 +314,16 @@ class Run:
             self._emit(TurnsLeftOut(self._clock(), stage.name, left_out, context))
         return prompts.request(stage, self.query, self._finished, turns)
 
-    async def _is_loading(self, engine: Engine, stage: ModelStage, since: float) -> bool:
+    async def _is_loading(
+        self, engine: Engine, stage: ModelStage, request: ChatRequest, since: float
+    ) -> bool:
         """Whether the model is silent because it is not in memory yet, which may take its time.
 
         Ollama's scheduler can wait for ever for the room of a model that a request with a keep_alive
         has kept from leaving (ollama/ollama#17408). Told to unload that model, it goes on.
         """
+        if (told := waits(engine, request)) is not None:
+            return told
         waited = self._clock() - since
         try:
             async with asyncio.timeout(_ANSWERS):

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mirador_magic import endpoints as endpoints_
 from mirador_magic import prompts, provision, router
 from mirador_magic import settings as settings_
 from mirador_magic.engine_choice import Engines
 from mirador_magic.engines._ollama_models import Installing
 from mirador_magic.engines.base import Engine
+from mirador_magic.engines.by_endpoint import Endpoints
 from mirador_magic.engines.embedded import EmbeddedEngine
 from mirador_magic.engines.ollama import OllamaEngine
 from mirador_magic.errors import EngineUnavailable, MiradorError, UsageError
@@ -78,7 +80,10 @@ class Session:
         self.in_force = Settings()  # when the last run was started, but for its own
         self.models: tuple[str, ...] = ()  # that are installed, as far as is known
         self.engines = Engines()
-        self.readiness = Readiness(lambda: self.stages, self.engine)
+        self._endpoints = Endpoints()
+        self.readiness = Readiness(
+            lambda: self.stages, self.engine, lambda model: self.endpoints().cold(model)
+        )
         self.closing: asyncio.Task[None] | None = None  # a task is kept by who started it
 
     @property
@@ -91,6 +96,12 @@ class Session:
         files = settings_.of_files(Path.cwd(), settings_.user_file())
         environment = settings_.of_environment(os.environ)
         return Settings(*files, environment, self.notebook, line or {})
+
+    def endpoints(self) -> Endpoints:
+        """The endpoints that the files set now, with their engines. Raises UsageError as settings do."""
+        tables = settings_.tables(Path.cwd(), settings_.user_file())
+        self._endpoints.know(endpoints_.of_tables(tables))
+        return self._endpoints
 
     def configure(self, values: Mapping[str, object], source: str = "the notebook") -> None:
         """Set these for all that is asked from now on, by key or `stage.key`; None takes one back."""
@@ -131,12 +142,13 @@ class Session:
         With `past` the run goes on from that answer: its stages are one of those again, or one more.
         """
         self.in_force = base = self.settings()
-        settings = base.over(request.settings)
+        settings, endpoints = base.over(request.settings), self.endpoints()
         usual = self._stages(base)
         known = self._stages(settings) if request.settings else usual
         decide, stages = self._route(request, settings, known)
         warmup = self.readiness.of(usual)
-        open_engine = functools.partial(self._engine, settings, stages[0].model)
+        models = _may_ask(stages, known if decide else {})
+        open_engine = functools.partial(self._engine, settings, models)
         is_asked = request.purpose == "ask"
         trust = Trust(warmup.history, self._worth, keeps=is_asked and settings["metrics"])
         offers = is_asked and settings["escalate"] != "never"
@@ -147,7 +159,8 @@ class Session:
         meter = Meter()
         watchers = Watchers([state, meter, trust, self._watch, warmup.listener()])
         overlap = Overlap(open_engine, warmup.installed, warmup.history, watchers)
-        watchers.add(overlap)
+        if here := not any(map(endpoints.of, models)):  # else nobody can tell what is in memory
+            watchers.add(overlap)
         run = Run(
             request.question,
             stages,
@@ -159,7 +172,7 @@ class Session:
             deepen=self._deepen(state, known) if decide and escalates else None,
             logprobs=trust.asks,
             substitute=provision.substitute,
-            during=functools.partial(warmup.held, overlap),
+            during=functools.partial(warmup.held, overlap if here else None),
         )
         handle = Handle(run, state, watchers, meter)
         self._follow(handle, request, settings, past)
@@ -259,8 +272,10 @@ class Session:
         return next((stage.name for stage in DEFAULT_STAGES if stage.name not in asked), None)
 
     async def engine(self) -> Engine:
-        """The engine of the settings in force, known to answer."""
-        return await self._engine(self.settings(), "")
+        """The engine of the settings in force, known to answer; with the endpoints of the stages."""
+        self.endpoints()
+        models = tuple(stage.model for stage in self.stages.values())
+        return await self._engine(self.settings(), ("", *models))
 
     async def look(self) -> None:
         """See which models are installed, for what is completed."""
@@ -268,11 +283,13 @@ class Session:
             engine = await self.engine()
             self.models = tuple(model.name for model in await engine.models())
 
-    async def _engine(self, settings: Settings, model: str) -> Engine:
+    async def _engine(self, settings: Settings, models: Sequence[str]) -> Engine:
+        """The engine of a run on these models, the first stage's first."""
         name = settings["engine"]
-        if name == "auto" and model.endswith(".gguf"):
+        if name == "auto" and models[0].endswith(".gguf"):
             name = "embedded"
-        return await self.engines.answering(name, settings)
+        home = functools.partial(self.engines.answering, name, settings)
+        return await self._endpoints.engine(models, home)
 
     async def pull(self, text: str, tell: Callable[[Progress], None]) -> Path:
         """Fetch hf:ORG/REPO/FILE.gguf into the embedded engine's folder; `tell` hears how far it is."""
@@ -318,6 +335,7 @@ class Session:
         if self.recorder:
             self.recorder.close(1.0)
             self.recorder = None
+        await self._endpoints.aclose()
         await self.engines.aclose()
 
     def _stages(self, settings: Settings) -> Mapping[str, ModelStage]:
@@ -334,6 +352,12 @@ class Session:
             self.engines.forget()
         if isinstance(event, RunFinished) and event.outcome == "answered":
             self.readiness.answered()
+
+
+def _may_ask(stages: Sequence[ModelStage], known: Mapping[str, ModelStage]) -> tuple[str, ...]:
+    """The models of these stages, and of the default ones among the known, which may follow."""
+    later = (known[each.name] for each in DEFAULT_STAGES if each.name in known)
+    return tuple(dict.fromkeys(stage.model for stage in (*stages, *later)))
 
 
 def _named(request: Request, settings: Settings) -> tuple[str, ...] | None:

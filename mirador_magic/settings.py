@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from mirador_magic.endpoints import Table
 from mirador_magic.errors import UsageError
 from mirador_magic.setting_keys import KEYS, OF_A_STAGE, OWN, ROUTED, Unfit
 from mirador_magic.stages import DEFAULT_STAGES, ModelOptions, ModelStage, nearest
@@ -145,19 +146,25 @@ def of_environment(environ: Mapping[str, str]) -> Layer:
 
 
 def of_files(start: Path, user: Path) -> list[Layer]:
-    """What the nearest pyproject.toml with a [tool.mirador], from `start` up, and `user` set."""
-    layers = []
+    """What the files set: see `tables`."""
+    return [of_table(table, source) for table, source in tables(start, user)]
+
+
+def tables(start: Path, user: Path) -> list[Table]:
+    """What the nearest pyproject.toml with a [tool.mirador], from `start` up, and `user` say."""
     for folder in (start, *start.parents):
         table = _toml(folder / "pyproject.toml").get("tool", {}).get("mirador")
         if table is not None:
-            layers.append(of_table(table, f"{folder / 'pyproject.toml'} [tool.mirador]"))
-            break
-    return [*layers, of_table(_toml(user), str(user))]
+            return [
+                (table, f"{folder / 'pyproject.toml'} [tool.mirador]"),
+                (_toml(user), str(user)),
+            ]
+    return [(_toml(user), str(user))]
 
 
 def of_table(table: Mapping[str, Any], source: str) -> Layer:
-    """What a TOML table sets; `stages` holds a table for each stage."""
-    values = dict(table)
+    """What a TOML table sets; `stages` holds a table for each stage. `endpoints` are no settings."""
+    values = {key: value for key, value in table.items() if key != "endpoints"}
     stages = values.pop("stages", {})
     if not isinstance(stages, Mapping):
         raise UsageError(f"{source}: stages is not a table", "[tool.mirador.stages.critic]")

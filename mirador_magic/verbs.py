@@ -131,6 +131,7 @@ _ELSEWHERE = {
     "compare": "comparing:verb",
     "controls": "notebook_verbs:controls",
     "dashboard": "monitoring:verb",
+    "endpoints": "endpoint_verb:endpoints",
     "last": "notebook_verbs:last",
     "metrics": "analytics:verb",
     "provision": "notebook_verbs:provide",

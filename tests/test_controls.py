@@ -106,7 +106,10 @@ def test_run_again_asks_one_stage_with_the_drafts_before_it(clicked_kernel: Clic
     prompt = clicked_kernel.kernel.value("engine.requests[-1].messages[-1].content")
     assert "a quick draft" in prompt
     assert "the last word" not in prompt
-    assert clicked_kernel.kernel.run("engine.scripts[deep] = Script('a deep look')").status == "ok"
+    assert (
+        clicked_kernel.kernel.run("engine.scripts[deep] = Script('a deep look', pace=0.15)").status
+        == "ok"
+    )
 
 
 def test_a_second_click_starts_no_second_run(clicked_kernel: Clicked) -> None:

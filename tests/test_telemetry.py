@@ -48,7 +48,13 @@ FAILED = StageMetrics(
 )
 SKIPPED = StageMetrics("critic", "huge:70b")
 RUN = RunMetrics(
-    "answered", "Ollama 0.34.1", "medium (64 %): plan, budget", 2.0, 8.0, (DONE, FAILED, SKIPPED)
+    "answered",
+    "Ollama 0.34.1",
+    "medium (64 %): plan, budget",
+    2.0,
+    8.0,
+    (DONE, FAILED, SKIPPED),
+    "EngineLost",
 )
 TEXTS = {"quick_response": "because", "synthesis": ""}
 

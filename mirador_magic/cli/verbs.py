@@ -240,5 +240,6 @@ VERBS: Mapping[str, Verb] = {
             "--clear": ("", "forget it"),
         },
     ),
+    "endpoints": Verb(_as_in_a_cell("endpoints"), "each endpoint: reachable or not, its models"),
     "serve-check": Verb(_serve_check, "whether an engine answers and has a model: 0 or 1"),
 }

@@ -16,7 +16,7 @@ import os
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
-from mirador_magic.doctor import checks
+from mirador_magic.doctor import checks, endpoints
 from mirador_magic.doctor.engine import ANEW, Patient
 from mirador_magic.doctor.finding import Finding, as_json, exit_code, line, note
 from mirador_magic.doctor.settings_in_force import in_force
@@ -30,7 +30,10 @@ log = logging.getLogger(__name__)
 ASK_S = 30.0  # for what an engine answers out of hand, one token of a warm model among them
 LOAD_S = 120.0  # for a cold model's first token
 
-_CURES = {"first token": "take a smaller model, or look what is at work: ollama ps"}
+_CURES = {
+    "first token": "take a smaller model, or look what is at work: ollama ps",
+    "endpoints": "%mirador endpoints asks them again",
+}
 
 
 async def examine(
@@ -49,6 +52,11 @@ async def examine(
         checks.proxies(environ, checks.installed),
     ):
         yield finding
+    for finding in await _within("endpoints", ASK_S, endpoints.answering(session)):
+        yield finding
+    stages = endpoints.at_home(session, stages)
+    if not stages:
+        return
     patient = Patient(session, settings, stages, clock, environ)
     for topic, limit, step in (
         ("engine", ASK_S, patient.find_engine),

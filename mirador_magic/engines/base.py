@@ -60,12 +60,14 @@ class ModelInfo:
 
     Of a model in memory, `size` is in bytes of memory, `vram` how many of these are a GPU's, and
     `until` the time (seconds since 1970) when it leaves unless it is asked again; None is never.
+    One that is `away` runs past this machine: it stands in for no other.
     """
 
     name: str
     size: int = 0
     vram: int = 0
     until: float | None = None
+    away: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,21 @@ class Loaded:
     prefill_s: float | None = None
 
 
+def waits(engine: Engine, request: ChatRequest) -> bool | None:
+    """Whether the engine still keeps this request waiting for its turn, and so is rightly silent.
+
+    None where it does not say: then its silence may be a load, which `resident` tells.
+    """
+    tell = getattr(engine, "waiting", None)
+    return tell(request) if tell else None
+
+
 class Engine(Protocol):
     """Runs models. One engine belongs to one event loop; two streams at once are allowed."""
 
     @property
     def name(self) -> str:
-        """'ollama', 'embedded' or 'scripted'."""
+        """'ollama', 'embedded', 'scripted', 'openai', or 'endpoints' for several at once."""
 
     @property
     def key(self) -> str:

@@ -40,7 +40,7 @@ class Part:
 
     def named(self, models: Iterable[ModelInfo]) -> list[ModelInfo]:
         """Its models as a stage names them."""
-        return [replace(m, name=f"{self.endpoint.name}/{m.name}") for m in models]
+        return [replace(m, name=f"{self.endpoint.name}/{m.name}", away=True) for m in models]
 
 
 def _engine(endpoint: Endpoint) -> Engine:
