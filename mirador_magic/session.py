@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import itertools
 import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mirador_magic import endpoints as endpoints_
-from mirador_magic import prompts, provision, router
+from mirador_magic import provision
+from mirador_magic import request as requests
 from mirador_magic import settings as settings_
 from mirador_magic.engine_choice import Engines
 from mirador_magic.engines._ollama_models import Installing
@@ -25,13 +24,14 @@ from mirador_magic.engines.ollama import OllamaEngine
 from mirador_magic.errors import EngineUnavailable, MiradorError, UsageError
 from mirador_magic.events import Event, RunFinished, StageFailed
 from mirador_magic.handle import Handle
-from mirador_magic.metrics import Meter, Purpose
+from mirador_magic.metrics import Meter
 from mirador_magic.overlap import Overlap
 from mirador_magic.provision import Need
 from mirador_magic.readiness import Readiness
-from mirador_magic.run import Decide, Deepen, Run, Watchers
+from mirador_magic.request import Request
+from mirador_magic.run import Run, Watchers
 from mirador_magic.settings import Layer, Settings
-from mirador_magic.stages import DEFAULT_STAGES, ModelStage, agree, choose
+from mirador_magic.stages import DEFAULT_STAGES, ModelStage
 from mirador_magic.trust import Trust
 from mirador_magic.views.answer import Answer
 from mirador_magic.views.run_state import RunState
@@ -41,25 +41,7 @@ if TYPE_CHECKING:
     from mirador_magic.store import Recorder
 
 
-@dataclass(frozen=True)
-class Request:
-    """What is asked, and how.
-
-    `stages` names them in order; None leaves them to the settings, or to the question's route, which
-    `depth` sets. `settings` hold for this request alone; `turns` are the conversation that it continues.
-    What is asked for another purpose than the answer is no part of what was asked, nor of its figures.
-    """
-
-    question: str
-    stages: tuple[str, ...] | None = None
-    depth: router.Complexity | None = None
-    settings: Layer = field(default_factory=dict)
-    turns: tuple[tuple[str, str], ...] = ()
-    purpose: Purpose = "ask"
-
-    def __post_init__(self) -> None:
-        if not self.question.strip():
-            raise UsageError("there is no question", "write it below %%mirador, or after %mirador")
+__all__ = ["Request", "Session", "current"]
 
 
 class Session:
@@ -145,9 +127,9 @@ class Session:
         settings, endpoints = base.over(request.settings), self.endpoints()
         usual = self._stages(base)
         known = self._stages(settings) if request.settings else usual
-        decide, stages = self._route(request, settings, known)
+        decide, stages = requests.begin(request, settings, known)
         warmup = self.readiness.of(usual)
-        models = _may_ask(stages, known if decide else {})
+        models = requests.may_ask(stages, known if decide else {})
         open_engine = functools.partial(self._engine, settings, models)
         is_asked = request.purpose == "ask"
         trust = Trust(warmup.history, self._worth, keeps=is_asked and settings["metrics"])
@@ -166,10 +148,10 @@ class Session:
             stages,
             open_engine,
             watchers,
-            earlier=_drafts(past, stages[0].name) if past else (),
+            earlier=requests.drafts(past, stages[0].name) if past else (),
             turns=request.turns,
             decide=decide,
-            deepen=self._deepen(state, known) if decide and escalates else None,
+            deepen=requests.deepen(state, known) if decide and escalates else None,
             logprobs=trust.asks,
             substitute=provision.substitute,
             during=functools.partial(warmup.held, overlap if here else None),
@@ -217,59 +199,10 @@ class Session:
             keep_days=settings["keep_days"],
         )
 
-    def _route(
-        self, request: Request, settings: Settings, known: Mapping[str, ModelStage]
-    ) -> tuple[Decide | None, tuple[ModelStage, ...]]:
-        """How the question's route is found out, if it has to be, and the stages to begin with."""
-        if request.stages == ():
-            choose(list(known.values()), ())  # says that none is left
-        if names := request.stages or _named(request, settings):
-            return None, agree(choose(list(known.values()), names), known.values())
-        return self._decide(request, known)
-
     def prompt(self, request: Request) -> str:
         """What the first stage of this request is told, its drafts aside."""
         settings = self.settings(request.settings)
-        known = self._stages(settings)
-        names = request.stages or _named(request, settings) or router.FIRST
-        (stage,) = agree(choose(list(known.values()), names)[:1], known.values())
-        turns = prompts.fitting(stage, request.question, (), request.turns)
-        asked = prompts.request(stage, request.question, (), turns)
-        return "\n\n".join(f"[{message.role}]\n{message.content}" for message in asked.messages)
-
-    def _decide(
-        self, request: Request, known: Mapping[str, ModelStage]
-    ) -> tuple[Decide | None, tuple[ModelStage, ...]]:
-        """How the question's route is found out, and the stages that it begins with."""
-
-        def stages(names: Sequence[str]) -> tuple[ModelStage, ...]:
-            return agree(choose(list(known.values()), names), known.values())
-
-        if request.depth:
-            return None, stages(router.STAGES[request.depth])
-
-        def decide() -> tuple[str, Sequence[ModelStage]]:
-            route = router.route(request.question)
-            return str(route), stages(route.stages)
-
-        return decide, stages(router.FIRST)
-
-    def _deepen(self, state: RunState, known: Mapping[str, ModelStage]) -> Deepen:
-        """The next stage too, where the quick one alone was not enough."""
-
-        def deepen() -> tuple[str, Sequence[ModelStage]] | None:
-            why, more = state.doubt(), self.deeper(state.answer())
-            if not why or more is None or more not in known:
-                return None
-            stages = choose(list(known.values()), (*router.FIRST, more))
-            return f"{state.route}; deeper: {why}", agree(stages, known.values())
-
-        return deepen
-
-    def deeper(self, answer: Answer) -> str | None:
-        """The first of the default stages that this answer has not had; None where it had all."""
-        asked = {stage.name for stage in answer.stages}
-        return next((stage.name for stage in DEFAULT_STAGES if stage.name not in asked), None)
+        return requests.prompt(request, settings, self._stages(settings))
 
     async def engine(self) -> Engine:
         """The engine of the settings in force, known to answer; with the endpoints of the stages."""
@@ -352,23 +285,6 @@ class Session:
             self.engines.forget()
         if isinstance(event, RunFinished) and event.outcome == "answered":
             self.readiness.answered()
-
-
-def _may_ask(stages: Sequence[ModelStage], known: Mapping[str, ModelStage]) -> tuple[str, ...]:
-    """The models of these stages, and of the default ones among the known, which may follow."""
-    later = (known[each.name] for each in DEFAULT_STAGES if each.name in known)
-    return tuple(dict.fromkeys(stage.model for stage in (*stages, *later)))
-
-
-def _named(request: Request, settings: Settings) -> tuple[str, ...] | None:
-    """The stages that the settings name, where the request asks for no depth of its own."""
-    return None if request.depth else settings["default_stages"] or None
-
-
-def _drafts(past: Answer, stage: str) -> list[tuple[str, str]]:
-    """What the stages before this one had written, as its prompt has it."""
-    before = itertools.takewhile(lambda each: each.name != stage, past.stages)
-    return [(each.name, each.text.strip()) for each in before if each.status == "done"]
 
 
 @functools.cache

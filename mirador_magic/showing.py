@@ -17,7 +17,8 @@ from mirador_magic.events import Event, RunFinished
 from mirador_magic.handle import Handle
 from mirador_magic.line import Line
 from mirador_magic.notebook_loop import ipykernel_version, kernel_of
-from mirador_magic.session import Request, Session
+from mirador_magic.request import Request, deeper
+from mirador_magic.session import Session
 from mirador_magic.views.answer import Answer
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Showing:
         if _is_nbval() or isinstance(self.shell.display_pub, CapturingDisplayPublisher):
             from mirador_magic.views.final import Final
 
-            return Final(answer, self.session.deeper)
+            return Final(answer, deeper)
         from mirador_magic.views.panel import Panel  # imports ipywidgets: not before a run needs it
 
         further = self._further(handle, request, read.name if "--bg" not in read.options else None)
@@ -84,7 +85,7 @@ class Showing:
             again.watch(lambda event: self._bind(event, again, name))
             panel.show()
 
-        return Further(run, self.session.deeper)
+        return Further(run, deeper)
 
 
 def put(answer: Answer) -> None:

@@ -10,7 +10,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Page, expect
 
-from tests.support.lab import WAIT_MS, LabServer, browse
+from tests.support.lab import READY, WAIT_MS, LabServer, browse
 
 LOAD = """\
 %load_ext mirador_magic
@@ -43,8 +43,8 @@ def test_the_panel_lives_stops_and_stays(chromium: Path, server: LabServer) -> N
     with browse(chromium) as page:
         page.goto(f"{server.url}notebooks/seven.ipynb")
         expect(page.locator("#jp-top-bar, #top-panel").first).to_be_visible(timeout=WAIT_MS)
-        idle = page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
-        expect(idle).to_be_visible(timeout=WAIT_MS)
+        page.wait_for_function("() => window.jupyterapp?.shell.currentWidget?.sessionContext")
+        page.evaluate(READY)
         _run(page, 0)
         expect(page.locator(".jp-InputPrompt").nth(0)).to_have_text("[1]:", timeout=WAIT_MS)
         _run(page, 1)

@@ -510,10 +510,12 @@ def test_recording_does_not_wait_for_the_disk(file: Path, store: Store) -> None:
 
 
 def test_the_recorders_thread_ends_with_it(file: Path) -> None:
+    before = set(threading.enumerate())
     recorder = Recorder(file, Clock())
-    assert "mirador store" in [each.name for each in threading.enumerate()]
+    (begun,) = set(threading.enumerate()) - before
+    assert begun.name == "mirador store"
     recorder.close()
-    assert "mirador store" not in [each.name for each in threading.enumerate()]
+    assert not begun.is_alive()
 
 
 def asked(monkeypatch: pytest.MonkeyPatch, **settings: object) -> None:

@@ -42,7 +42,7 @@ _SETTINGS = {
 }
 _NUMBERED = re.compile(r"\[\d+\]:")
 _CURRENT = ".jp-NotebookPanel:not(.lm-mod-hidden)"
-_READY = """async () => {
+READY = """async () => {
     const context = jupyterapp.shell.currentWidget.sessionContext;
     await context.ready;
     await context.session.kernel.info;
@@ -127,6 +127,7 @@ class LabServer:
             "ServerApp.root_dir": str(self.notebooks),
             "IdentityProvider.token": "",
             "LabApp.expose_app_in_browser": "True",
+            "JupyterNotebookApp.expose_app_in_browser": "True",
         }
         command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
         with self.log.open("wb") as log:
@@ -249,7 +250,7 @@ class Notebook:
 
     def wait_for_kernel(self) -> None:
         """Until the kernel answers; a cell that is run before that is forgotten."""
-        self.page.evaluate(_READY)
+        self.page.evaluate(READY)
 
     def cell(self, number: int) -> Locator:
         return self._panel.locator(".jp-Cell").nth(number)
