@@ -188,15 +188,17 @@ _OF_RUNS: Mapping[By | None, str] = {
     "route": "CASE route WHEN '' THEN stages "
     "ELSE substr(route, 1, instr(route || ' ', ' ') - 1) || ': ' || stages END",
 }
-_A_RUN = """
+# In the order in which they lie in the file: by the index on `at` each row would be looked up.
+_WHICH = "id >= (SELECT min(id) FROM runs WHERE at >= ?1) AND +at >= ?1 AND purpose = ?2"
+_A_RUN = f"""
     ended, useful, total, tpot, prompt_tokens, output_tokens, cold, swaps
-    FROM runs WHERE at >= ? AND purpose = ?"""
+    FROM runs WHERE {_WHICH}"""
 _A_STAGE = f"""
     CASE WHEN s.ended IN ('done', 'length') THEN 'answered'
          WHEN s.ended = 'failed' THEN 'failed' ELSE 'stopped' END,
     s.ttft, s.total, s.tpot, s.prompt_tokens, s.output_tokens, s.load >= {COLD}, s.swapped
     FROM runs JOIN stages AS s ON s.run = runs.id
-    WHERE at >= ? AND purpose = ? AND s.began IS NOT NULL"""
+    WHERE {_WHICH} AND s.began IS NOT NULL"""
 
 
 def figures(
