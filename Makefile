@@ -23,6 +23,7 @@ bench: venv  ## what a user waits for, beside its baselines
 	$(BIN)/python -m benchmarks.view
 	$(BIN)/python -m benchmarks.metrics
 	$(BIN)/python -m benchmarks.dashboard
+	$(BIN)/python -m benchmarks.load
 	$(BIN)/python -m benchmarks.stages
 
 router:  ## train the router anew: two minutes

@@ -5,8 +5,8 @@ another place's. Of compare, tune and benchmark.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
-import threading
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
@@ -19,6 +19,9 @@ from IPython.core.display_functions import DisplayHandle
 
 from mirador_magic import settings as settings_
 from mirador_magic.at_once import Place, each, place_of, resident
+from mirador_magic.benchmarking.lanes import Lanes
+from mirador_magic.benchmarking.plan import Arm, Trial, arms
+from mirador_magic.benchmarking.suite import Suite
 from mirador_magic.comparing import _ask_all
 from mirador_magic.comparing.board import Board
 from mirador_magic.comparing.contest import Contest, Unseen
@@ -28,7 +31,8 @@ from mirador_magic.endpoints import Endpoint
 from mirador_magic.engines.base import ChatRequest, Chunk, Engine
 from mirador_magic.engines.by_endpoint import Endpoints
 from mirador_magic.engines.scripted import Script, ScriptedEngine
-from mirador_magic.errors import EngineUnavailable
+from mirador_magic.errors import EngineUnavailable, ModelMissing
+from mirador_magic.handle import Handle
 from mirador_magic.session import Session
 from mirador_magic.tuning.grid import Grid, Progress
 from mirador_magic.tuning.plan import plan_of
@@ -280,7 +284,7 @@ def test_columns_that_write_at_once_are_all_drawn(monkeypatch: pytest.MonkeyPatc
         board = Board(result, contest.stop)
         going = asyncio.create_task(_ask_all(contest, result, board))
         for _ in range(2):
-            await asyncio.sleep(9.6)
+            await asyncio.sleep(9.7)
             shown.append([_last_word(side) for side in board._sides.values()])
         await going
 
@@ -320,7 +324,7 @@ def test_a_grid_that_is_stopped_goes_on_with_what_was_cut() -> None:
     async def main() -> tuple[Table, Table]:
         going = asyncio.create_task(grid.run())
         await asyncio.sleep(15.5)
-        threading.Thread(target=grid.stop).start()
+        grid.stop()
         return await going, await two.grid("a", "cluster/x", questions=4).run()
 
     first, second = run(main())
@@ -342,6 +346,100 @@ def test_a_place_that_is_away_ends_no_try_elsewhere() -> None:
     assert len(two.away.requests) == 2  # as many as had begun
     tries = record_of(two.session).of(STAGE)
     assert [tried.is_done for tried in tries] == [True] * 5
+
+
+# a benchmark
+
+MODELS = [f"{place}/{name}" for place in ("p", "q") for name in "abc"]
+
+
+@given(
+    st.lists(st.lists(st.sampled_from([*MODELS, "m"]), min_size=1, max_size=3), min_size=2),
+    st.fixed_dictionaries({"p": st.integers(1, 3), "q": st.integers(1, 3)}),
+)
+def test_no_run_of_a_benchmark_measures_another(
+    arms_: list[list[str]], limits: dict[str, int]
+) -> None:
+    def at(model: str) -> Place:
+        name = model.rpartition("/")[0]
+        return Place(name, limits.get(name, 1))
+
+    models = {f"arm{number}": own for number, own in enumerate(arms_)}
+    lanes = Lanes(models, at)
+    of = {arm: lanes.of(Trial(Arm(arm), 0, 0, False)) for arm in models}
+    for one, other in itertools.combinations(models, 2):
+        if of[one] != of[other]:
+            assert not set(models[one]) & set(models[other])
+            assert "m" not in models[one] + models[other]
+    for name, limit in limits.items():
+        assert len({of[a] for a in models if any(at(m).name == name for m in models[a])}) <= limit
+
+
+def suite_of(two: Two, *models: str, repeats: int = 1) -> Suite:
+    two.session.configure({"default_stages": STAGE})
+    return Suite(two.session, ["why?", "how?"], arms(models), repeats, clock=now)
+
+
+def test_different_models_past_this_machine_are_measured_at_the_same_time() -> None:
+    two = Two({}, ten_s("x", "y", "z"))
+    suite = suite_of(two, "cluster/x", "cluster/y", "cluster/z", repeats=2)
+    heard: list[float | None] = []
+    suite.tell = lambda progress: heard.append(progress.left)
+    run(suite.run())
+    assert two.away.most == 2
+    assert two.away.ended == 80.0  # x and z share a lane of 2 x 2 x 10 s each
+    assert len(suite.result.points) == suite.result.planned == 3 * 2 * 2
+    assert not any(point.cold for point in suite.result.points)
+    cold, lanes = suite.result.notes
+    assert cold.startswith("no cold runs of cluster/x, cluster/y, cluster/z: what is in memory")
+    assert lanes == "2 runs at once, each of models that no other one asked"
+    assert heard[0] is None
+    assert heard[2] == pytest.approx(70.0)
+    assert (two.away.warmed, two.home.requests) == ([], [])
+
+
+@pytest.mark.parametrize("models", [["cluster/x"], ["cluster/x", "a"], ["a", "b"]])
+def test_one_model_or_one_at_home_is_measured_in_order(models: list[str]) -> None:
+    two = Two(ten_s("a", "b"), ten_s("x"))
+    suite = suite_of(two, *models)
+    most = 0
+
+    def look(handle: Handle) -> None:
+        nonlocal most
+        most = max(most, len(two.session.going))
+
+    two.session.started.append(look)
+    run(suite.run())
+    assert most == 1
+    assert {point.outcome for point in suite.result.points} == {"answered"}
+    cold = {point.arm for point in suite.result.points if point.cold}
+    assert cold == {model for model in models if "/" not in model}
+    assert {asked.model for asked in two.home.warmed} == cold
+
+
+def test_a_model_that_is_missing_ends_a_benchmark_of_several() -> None:
+    two = Two({}, ten_s("x"))
+    suite = suite_of(two, "cluster/x", "cluster/y")
+    with pytest.raises(ModelMissing, match="no script for 'y'"):
+        run(suite.run())
+    assert len(two.away.requests) <= 2
+
+
+def test_a_stop_ends_all_runs_of_a_benchmark() -> None:
+    two = Two({}, ten_s("x", "y"))
+    suite = suite_of(two, "cluster/x", "cluster/y", repeats=3)
+
+    async def main() -> None:
+        asyncio.get_running_loop().call_later(15.5, suite.stop)
+        await suite.run()
+
+    run(main())
+    assert sorted(two.away.closed_early) == ["x", "y"]
+    assert len(suite.result.points) == 2
+    assert suite.result.notes[-1] == "stopped after 2 of 12 runs"
+
+
+# on a real connection
 
 
 def test_an_endpoint_gets_as_many_requests_at_once_as_it_takes(folder: Path) -> None:

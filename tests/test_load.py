@@ -65,7 +65,7 @@ def test_many_runs_at_once_all_end_in_turn_and_leave_nothing(
         assert each.outcomes == ["answered"] * RUNS
         assert each.words == [WORDS] * RUNS
         assert sorted(each.firsts) == [*range(RUNS)]
-        assert each.late < 2 * LIMIT  # a turn is given in order; within it any may be first
+        assert max(each.late) < 2 * LIMIT  # a turn is given in order; within it any may be first
     assert counts.chats == 3 * RUNS
     assert counts.most == LIMIT
     assert counts.accepted <= LIMIT

@@ -1,24 +1,30 @@
 """Runs a benchmark: one run at a time, each measured by its own events, nothing drawn meanwhile.
+Different models past this machine are measured at the same time (see `lanes`).
 
 A warm run begins after a warm-up of its models, and with the first of them in memory; a cold one after
 the engine has let go of all of them. Warm-ups are not measured. Between the runs nothing else is
-warmed, whatever the setting pre_warm says.
+warmed, whatever the setting pre_warm says. What is in memory past this machine is not told: there
+nothing is warmed, and no run is called cold.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mirador_magic.benchmarking.plan import Arm, Trial, seconds_left, trials
+from mirador_magic import at_once
+from mirador_magic.at_once import Place, place_of
+from mirador_magic.benchmarking.lanes import Lanes
+from mirador_magic.benchmarking.models import answering, resident
+from mirador_magic.benchmarking.plan import Arm, Trial, trials
 from mirador_magic.benchmarking.result import Benchmark, Point, machine, point
 from mirador_magic.engines.base import Engine
 from mirador_magic.errors import EngineUnavailable, MiradorError, ModelMissing, UsageError
 from mirador_magic.handle import Handle
-from mirador_magic.provision import substitute
 from mirador_magic.session import Session
 from mirador_magic.stages import DEFAULT_STAGES, ModelStage, choose, plain
 
@@ -60,17 +66,20 @@ class Suite:
         self._questions = tuple(questions)
         self._arms = tuple(arms)
         self._stages = {arm.name: self._of(arm) for arm in arms}
-        self._todo = trials(self._arms, len(questions), repeats)
+        models = {arm: [stage.model for stage in own] for arm, own in self._stages.items()}
+        self._lanes = Lanes(models, functools.partial(place_of, session.endpoints()))
+        self._notes = self._lanes.notes()
+        planned = trials(self._arms, len(questions), repeats)
+        self._todo = [t for t in planned if not (t.cold and t.arm.name in self._lanes.away)]
         self._planned = len(self._todo)
         self._clock = clock
         self._began = wall().isoformat(timespec="seconds")
         self._points: list[Point] = []
         self._took: list[tuple[bool, float]] = []
-        self._notes: list[str] = []
         self._engine = ""
         self._warmed: set[str] = set()
         self._pre_warms = False  # whether that is on, but for now
-        self._running: Handle | None = None
+        self._running: list[Handle] = []
         self._is_stopped = False
         self.is_through = False  # came to its own end
 
@@ -88,13 +97,13 @@ class Suite:
         )
 
     def stop(self) -> None:
-        """End it; the run under way is not counted. On the loop's thread."""
+        """End it; what is under way is not counted. On the loop's thread."""
         self._is_stopped = True
-        if self._running:
-            self._running.stop()
+        for handle in self._running:
+            handle.stop()
 
     async def run(self) -> None:
-        """Measure all, unless it is stopped. A cancel ends the run that is under way.
+        """Measure all, unless it is stopped. A cancel ends what is under way.
 
         Raises UsageError where something else runs, and the EngineError of a first run that no
         further one would mend.
@@ -109,29 +118,39 @@ class Suite:
         self._tell("")
 
     async def _measure_all(self) -> None:
-        while self._todo and not self._is_stopped:
-            trial, began = self._todo[0], self._clock()
-            self._tell(self._doing(trial))
-            try:
-                if await self._is_ready(trial) and not self._is_stopped:
-                    await self._measure(trial)
-            except MiradorError as error:
-                self._failed(trial, error)
-            self._took.append((trial.cold, self._clock() - began))
-            self._todo = self._todo[1:]
+        await at_once.each(
+            tuple(self._todo), lambda trial: Place(str(self._lanes.of(trial))), self._take
+        )
         if self._is_stopped:
             self._notes.append(f"stopped after {len(self._points)} of {self._planned} runs")
 
+    async def _take(self, trial: Trial) -> None:
+        """The next run of its lane, unless it is left out by now."""
+        if self._is_stopped or trial not in self._todo:
+            return
+        began = self._clock()
+        self._tell(self._doing(trial))
+        try:
+            if await self._is_ready(trial) and not self._is_stopped:
+                await self._measure(trial)
+        except MiradorError as error:
+            self._failed(trial, error)
+        self._took.append((trial.cold, self._clock() - began))
+        self._leave_out(lambda other: other == trial)
+
+    def _leave_out(self, which: Callable[[Trial], bool]) -> None:
+        self._todo = [trial for trial in self._todo if not which(trial)]
+
     async def _measure(self, trial: Trial) -> None:
         handle = self._session.start(trial.arm.request(self._questions[trial.question]))
-        self._running = handle
+        self._running.append(handle)
         try:
             await handle.wait()
         except asyncio.CancelledError:
             await handle.interrupt()
             raise
         finally:
-            self._running = None
+            self._running.remove(handle)
         if self._is_stopped:
             return
         metrics = handle.metrics
@@ -145,9 +164,10 @@ class Suite:
         good = [each for each in self._points if each.counts]
         of_arm = [each for each in good if each.arm == trial.arm.name]
         if not good or (isinstance(error, ModelMissing) and not of_arm):
+            self.stop()
             raise error
         if isinstance(error, EngineUnavailable):
-            self._todo = self._todo[:1]
+            self._leave_out(lambda other: self._lanes.of(other) == self._lanes.of(trial))
         if str(error) not in self._notes:
             self._notes.append(str(error))
 
@@ -155,7 +175,9 @@ class Suite:
         """Bring the models of this run to where it is to begin; false where that cannot be done."""
         await self._hold()
         engine = await self._engine_of(trial.arm)
-        models = await self._answering(engine, self._stages[trial.arm.name])
+        models = await answering(engine, self._at_home(trial.arm))
+        if not models:
+            return True
         if trial.cold:
             return await self._cool(engine, set(models))
         there = {plain(each.name) for each in await engine.resident()}
@@ -180,16 +202,16 @@ class Suite:
 
     async def _warm(self, engine: Engine, arm: Arm, models: set[str]) -> None:
         """Bring these models into memory, and the prompts of their stages into their caches."""
-        own = list(dict.fromkeys(stage.model for stage in self._stages[arm.name]))
+        own = list(dict.fromkeys(stage.model for stage in self._at_home(arm)))
         for _ in range(2):  # one that was under way is waited for, and may be of other models
             await self._session.readiness.warm(own)
-            if len(await _resident(engine, models)) == len(models):
+            if len(await resident(engine, models)) == len(models):
                 return
 
     async def _cool(self, engine: Engine, models: set[str]) -> bool:
         """Have the engine let go of these models. Where it does not, no run is measured as cold."""
         for _ in range(round(LEAVES / _LOOK)):
-            if not (there := await _resident(engine, models)):
+            if not (there := await resident(engine, models)):
                 await self._session.readiness.look()
                 return True
             for model in sorted(there):
@@ -197,25 +219,21 @@ class Suite:
             await asyncio.sleep(_LOOK)
         more = "more " * any(each.cold for each in self._points)
         self._notes.append(f"no {more}cold runs: {engine.label} keeps {', '.join(sorted(there))}")
-        self._todo = [self._todo[0], *(each for each in self._todo[1:] if not each.cold)]
+        self._leave_out(lambda other: other.cold)
         return False
 
     async def _engine_of(self, arm: Arm) -> Engine:
         """The engine that the arm's runs go to."""
         settings = self._session.settings()
-        if settings["engine"] == "auto" and self._stages[arm.name][0].model.endswith(".gguf"):
+        models = [stage.model for stage in self._stages[arm.name]]
+        if settings["engine"] == "auto" and models[0].endswith(".gguf"):
             return await self._session.engines.answering("embedded", settings)
-        return await self._session.engine()
+        return await self._session.endpoints().engine(models, self._session.engine)
 
-    async def _answering(self, engine: Engine, stages: Sequence[ModelStage]) -> list[str]:
-        """The models that answer for these stages, those that stand in for others among them."""
-        installed = await engine.models()
-        names = {plain(each.name) for each in installed}
-        found = []
-        for stage in stages:
-            instead = None if plain(stage.model) in names else substitute(stage, installed)
-            found.append(instead.model if instead else stage.model)
-        return found
+    def _at_home(self, arm: Arm) -> list[ModelStage]:
+        """Those of the arm's stages whose models are here."""
+        known = self._session.endpoints()
+        return [stage for stage in self._stages[arm.name] if not known.of(stage.model)]
 
     def _of(self, arm: Arm) -> tuple[ModelStage, ...]:
         """The stages that the arm's runs may go through, as they will be set."""
@@ -230,10 +248,4 @@ class Suite:
         return f"{trial.arm.name}, {warmth}: {self._questions[trial.question]}"
 
     def _tell(self, doing: str) -> None:
-        self.tell(Progress(self.result, seconds_left(self._took, self._todo), doing))
-
-
-async def _resident(engine: Engine, models: set[str]) -> set[str]:
-    """Those of these models that are in memory."""
-    wanted = {plain(each) for each in models}
-    return {each.name for each in await engine.resident() if plain(each.name) in wanted}
+        self.tell(Progress(self.result, self._lanes.left(self._took, self._todo), doing))

@@ -1,7 +1,7 @@
 """`%%mirador compare` and `compare()`: one question, the same for several models, stages or prompts.
 
 variants    what is compared, of a line's options or of a call's
-contest     asks each one, one after the other, so that models swap least
+contest     asks each one: at home in turn, so that models swap least; past it at once
 result      what came of it, and which one was picked
 page        the columns as HTML and as text
 board       the columns while they are written, in a notebook

@@ -7,6 +7,7 @@ the place of the widgets, and all of them are closed.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 
 import ipywidgets
@@ -40,8 +41,8 @@ class Board:
         self._result = result
         self._loop = asyncio.get_running_loop()
         self._kit = kit = Kit()
-        self._writing: tuple[Column, LiveStage] | None = None
-        self._has_words = False
+        self._writing: dict[Column, LiveStage] = {}
+        self._worded: set[Column] = set()  # those whose first words were painted
         self._display = DisplayHandle()
         self._sides = {each.name: self._waiting(each) for each in result.columns}
         top = [kit.html(self._top(stop))]
@@ -61,12 +62,12 @@ class Board:
         """Put a stage's widgets where the column waited."""
         live = LiveStage(page.drawn(self._result, column), self._kit, is_open=True)
         self._sides[column.name].children = [live.box]
-        self._writing, self._has_words = (column, live), False
-        handle.watch(lambda event: self._heard(event, live))
+        self._writing[column] = live
+        handle.watch(functools.partial(self._heard, column, live))
 
     def ended(self, column: Column) -> None:
-        self._paint()
-        self._writing = None
+        self._paint(column)
+        del self._writing[column]
         stage = page.drawn(self._result, column)
         controls().speak(f"{stage.name}: {words.stage_line(stage)}, {words.trust(stage)}")
 
@@ -76,23 +77,23 @@ class Board:
         Shown(self._result, within=self._display)
         self._kit.close()
 
-    def _heard(self, event: Event, live: LiveStage) -> None:
+    def _heard(self, column: Column, live: LiveStage, event: Event) -> None:
         if isinstance(event, ThinkingReceived):
             live.thought(event.text)
         elif isinstance(event, ChunkReceived):
             live.wrote(event.text)
-            if not self._has_words:
-                self._has_words = True
-                self._paint()
+            if column not in self._worded:
+                self._worded.add(column)
+                self._paint(column)
 
     def _tick(self) -> None:
-        self._paint()
+        for column in self._writing:
+            self._paint(column)
         self._timer = self._loop.call_later(FRAME, self._tick)
 
-    def _paint(self) -> None:
-        if self._writing:
-            column, live = self._writing
-            live.paint(page.drawn(self._result, column), None, self._loop.time())
+    def _paint(self, column: Column) -> None:
+        live = self._writing[column]
+        live.paint(page.drawn(self._result, column), None, self._loop.time())
 
     def _waiting(self, column: Column) -> ipywidgets.VBox:
         return self._kit.box([self._kit.html(page.side(self._result, column))], "mirador-side")

@@ -1,14 +1,14 @@
-"""Asks one question in several ways, one after the other."""
+"""Asks one question in several ways: at home one after the other, past this machine as many at once
+as the endpoint takes."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from mirador_magic import at_once
 from mirador_magic.comparing.result import Column
-from mirador_magic.errors import MiradorError
 from mirador_magic.handle import Handle
 from mirador_magic.session import Session
 from mirador_magic.stages import plain
@@ -49,7 +49,7 @@ class Contest:
         self._session = session
         self._columns = columns
         self._loop = asyncio.get_running_loop()
-        self._going: Handle | None = None
+        self._going: list[Handle] = []
         self._is_stopped = False
 
     def stop(self) -> None:
@@ -58,24 +58,34 @@ class Contest:
 
     def _stop(self) -> None:
         self._is_stopped = True
-        if self._going:
-            self._going.stop()
+        for handle in self._going:
+            handle.stop()
 
     async def run(self, view: View) -> None:
-        """Ask all. A cancel ends the one that is asked, which keeps what it wrote, and goes on."""
+        """Ask all. A cancel ends those that are asked, which keep what they wrote, and goes on."""
         # Nothing is warmed in between: it could push the next model out of memory, or slow this one.
         warmup = self._session.readiness.of(self._session.stages)
+        endpoints = self._session.endpoints()
+        models = [column.variant.model for column in self._columns]
+
+        async def ask(column: Column) -> None:
+            if not self._is_stopped:
+                await self._ask(column, view)
+
         try:
             async with warmup.held():
-                for column in swapping_least(self._columns, await self._resident()):
-                    if not self._is_stopped:
-                        await self._ask(column, view)
+                resident = await at_once.resident(endpoints, models, self._session.engine)
+                columns = swapping_least(self._columns, resident)
+                await at_once.each(
+                    columns, lambda each: at_once.place_of(endpoints, each.variant.model), ask
+                )
         finally:
             for column in self._columns:
                 column.is_skipped = column.handle is None
 
     async def _ask(self, column: Column, view: View) -> None:
-        column.handle = self._going = handle = self._session.start(column.request)
+        column.handle = handle = self._session.start(column.request)
+        self._going.append(handle)
         view.began(column, handle)
         try:
             await handle.wait()
@@ -83,15 +93,8 @@ class Contest:
             await handle.interrupt()
             raise
         finally:
-            self._going = None
+            self._going.remove(handle)
             view.ended(column)
-
-    async def _resident(self) -> set[str]:
-        """The models in memory, by plain name. An engine that is away is the run's to tell."""
-        with contextlib.suppress(MiradorError):
-            engine = await self._session.engine()
-            return {plain(model.name) for model in await engine.resident()}
-        return set()
 
 
 def swapping_least(columns: Sequence[Column], resident: Collection[str]) -> list[Column]:

@@ -38,6 +38,7 @@ _NO_MODEL = re.compile(
     r"|no deployments",
     re.IGNORECASE | re.DOTALL,
 )
+_NONE_LEFT = re.compile(r"no (healthy )?deployments? available|in cooldown", re.IGNORECASE)
 _NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "record layer failure", "HTTP_REQUEST")
 _TAIL = re.compile(r"/(chat/completions|completions|chat|models)/?$")
 _FOR_LATER = (408, 425, 429, 500, 502, 503, 504, 529)
@@ -83,7 +84,8 @@ class Faults:
         passing = told.status in _FOR_LATER and told.code != "insufficient_quota"
         if written or not told.status:  # it had taken the request, and then gave up
             what = f"{self._at.name} gave up while {model} was at work: {self._words(told.said)}"
-            return Fault(EngineLost(what, self._look()), not written, told)
+            cure = f"{_AGAIN}; if it stays, {self._look()}"
+            return Fault(EngineLost(what, cure), not written, told)
         return Fault(error, passing, told)
 
     def _refusal(self, told: Told, model: str) -> EngineError:
@@ -98,6 +100,9 @@ class Faults:
             return RequestRefused(
                 f"{name} does not allow {model or 'this'} (HTTP 403): {said}", cure
             )
+        if status in (429, 500, 503) and _NONE_LEFT.search(told.said):  # LiteLLM's
+            what = f"{name} has no server of {model} left (HTTP {status}): {said}"
+            return EngineUnavailable(what, f"see that they run; {_AGAIN} in a while")
         if status == 429:
             return self._busy(told, said)
         if _TOO_LONG.search(told.said) or told.code in _TOO_LONG_CODES:

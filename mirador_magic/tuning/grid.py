@@ -1,15 +1,18 @@
-"""Makes the tries of a plan, one after the other; may be stopped, and goes on where it was."""
+"""Makes the tries of a plan: at home one after the other, past this machine as many at once as the
+endpoint takes. May be stopped, and goes on where it was.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mirador_magic.errors import EngineUnavailable, MiradorError
+from mirador_magic import at_once
+from mirador_magic.at_once import place_of
+from mirador_magic.errors import EngineUnavailable
 from mirador_magic.handle import Handle
 from mirador_magic.session import Request, Session
 from mirador_magic.tuning.plan import Plan, Step, order, remaining, untried
@@ -21,7 +24,8 @@ from mirador_magic.tuning.tries import Try, short
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a grid is. `left` is in seconds, None until one try was made; `step` goes on now."""
+    """How far a grid is. `left` is in seconds, None until one try was made; `step` is the
+    one that began last of those that go on."""
 
     done: int
     total: int
@@ -60,31 +64,50 @@ class Grid:
         self._clock = clock
         self._record = record_of(session)
         self._name = self._newest()
-        self._handle: Handle | None = None
+        self._going: dict[Handle, Step] = {}
         self._is_stopped = False
+        self._todo = self._made = 0  # tries of this call
+        self._began = 0.0
         self._scores: dict[int, float] = {}  # by the try's number
 
     def stop(self) -> None:
-        """End it, from any thread: the try that is under way is cut, and made again another time."""
+        """End it, from any thread: tries under way are cut, and made again another time."""
         self._is_stopped = True
-        if handle := self._handle:
+        for handle in tuple(self._going):
             handle.stop()
 
     async def run(self) -> Table:
-        """Make what is missing. Raises EngineUnavailable, and what the user's score function raises."""
+        """Make what is missing. Raises EngineUnavailable, and what the user's score function raises,
+        when what can be made elsewhere is made."""
         for tried in self._tries():
             await self._give_score(tried)
         missing = remaining(self._plan.steps, self._tries())
-        steps = order(missing, await self._resident())
-        total = len(self._plan.steps)
-        began = self._clock()
-        for made, step in enumerate(steps):
-            left = (self._clock() - began) / made * (len(steps) - made) if made else None
-            self.tell(Progress(total - len(steps) + made, total, left, step))
-            if self._is_stopped:
-                break
-            await self._make(step)
+        endpoints = self._session.endpoints()
+        models = {step.model for step in missing}
+        there = await at_once.resident(endpoints, models, self._session.engine)
+        self._todo, self._made, self._began = len(missing), 0, self._clock()
+        await at_once.each(
+            order(missing, there), lambda step: place_of(endpoints, step.model), self._take
+        )
         return self._table()
+
+    async def _take(self, step: Step) -> None:
+        """The step, unless the grid was stopped; tells what goes on before it, and after it."""
+        if not self._is_stopped:
+            self._tell(step)
+        if self._is_stopped:
+            return
+        await self._make(step)
+        self._made += 1
+        for other in [*self._going.values()][-1:]:
+            self._tell(other)
+
+    def _tell(self, step: Step) -> None:
+        left = None
+        if self._made:
+            left = (self._clock() - self._began) / self._made * (self._todo - self._made)
+        total = len(self._plan.steps)
+        self.tell(Progress(total - self._todo + self._made, total, left, step))
 
     def _table(self) -> Table:
         """What there is by now."""
@@ -101,14 +124,15 @@ class Grid:
             settings=step.variant.layer,
             purpose="tuning",
         )
-        self._handle = handle = self._session.start(request)
+        handle = self._session.start(request)
+        self._going[handle] = step
         try:
             await handle.wait()
         except asyncio.CancelledError:
             await handle.interrupt()
             raise
         finally:
-            self._handle = None
+            del self._going[handle]
         if isinstance(handle.error, EngineUnavailable):
             raise handle.error
         if self._is_stopped and handle.answer.outcome == "stopped":
@@ -121,13 +145,6 @@ class Grid:
     async def _give_score(self, tried: Try) -> None:
         if self._score and tried.is_done:
             self._scores[tried.number] = await scored(tried, self._score)
-
-    async def _resident(self) -> list[str]:
-        """The models in memory; the first try says what is wrong with the engine."""
-        with contextlib.suppress(MiradorError):
-            engine = await self._session.engine()
-            return [model.name for model in await engine.resident()]
-        return []
 
     def _tries(self) -> list[Try]:
         """Those of this grid that there are, of other kernels only where the texts were kept."""

@@ -35,10 +35,13 @@ class Step:
     repeat: int = 0
 
     @property
+    def model(self) -> str:
+        return str(self.variant.settings["model"])
+
+    @property
     def load(self) -> tuple[str, object]:
         """What an engine has to have loaded for it: another context is another load."""
-        model = str(self.variant.settings["model"])
-        return plain(model), self.variant.settings.get("num_ctx")
+        return plain(self.model), self.variant.settings.get("num_ctx")
 
     @property
     def identity(self) -> tuple[str, str, int]:

@@ -20,8 +20,7 @@ class Wave:
     """What came of runs that were started together.
 
     `firsts` are the seconds until its first token by each run's number, in the order in which those
-    came; a number counts from 0 as the runs were started. `late` is by how many places the one that
-    came most out of turn did.
+    came; a number counts from 0 as the runs were started.
     """
 
     outcomes: list[str]
@@ -29,8 +28,9 @@ class Wave:
     firsts: dict[int, float]
 
     @property
-    def late(self) -> int:
-        return max(abs(place - number) for place, number in enumerate(self.firsts))
+    def late(self) -> list[int]:
+        """By how many places each came out of its turn."""
+        return [abs(place - number) for place, number in enumerate(self.firsts)]
 
 
 async def wave(session: Session, runs: int, model: str) -> Wave:

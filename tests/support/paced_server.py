@@ -78,6 +78,7 @@ class _Server:
 
     async def _answer(self, path: str, writer: asyncio.StreamWriter) -> None:
         if path.endswith("/counts"):
+            await asyncio.sleep(0.05)  # who hung up just now is heard first
             counts = Counts(**asdict(self._counts))
             counts.open -= 1
             counts.accepted -= 1
