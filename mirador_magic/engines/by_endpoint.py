@@ -106,7 +106,7 @@ class Endpoints:
         if not found:
             return await open_home()
         engine = ByEndpoint({name: self._part(each) for name, each in found.items()}, open_home)
-        if self.of(models[0]) is None:  # a later stage opens it when it is asked
+        if any(self.of(model) is None for model in models):
             with suppress(EngineUnavailable):  # the stages that are there say it, and no other
                 await engine.home()
         return engine

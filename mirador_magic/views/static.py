@@ -37,7 +37,9 @@ def bundle(answer: Answer, run: str = "", deeper: str | None = None) -> dict[str
 def header_html(text: str, buttons: str = "") -> str:
     """The panel's first line."""
     quiet = f'<span style="{QUIET}">{html.escape(text)}</span>'
-    return f'<div style="margin:2px 0 8px">{buttons}{quiet}</div>'  # they float beside its first line
+    return (
+        f'<div style="margin:2px 0 8px">{buttons}{quiet}</div>'  # they float beside its first line
+    )
 
 
 def stage_html(stage: StageAnswer, earlier: StageAnswer | None = None) -> str:
