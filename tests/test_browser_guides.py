@@ -127,6 +127,7 @@ def test_the_guide_does_what_it_says(page: Page, lab: LabServer, guide: str) -> 
                     for text in texts:
                         expect(notebook.output(number)).to_contain_text(text)
                     if picture:
+                        notebook.cell(number).evaluate("cell => cell.scrollIntoView()")
                         shoot(notebook, number, picture)
         assert seen == set(SHOWN[guide])
         notebook.shut_down()

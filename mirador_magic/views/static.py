@@ -150,7 +150,7 @@ def told(stage: StageAnswer, answer: Answer) -> list[str]:
 def _html(answer: Answer, run: str, deeper: str | None) -> str:
     open_one = _shown(answer)
     stages = [
-        _folding(stage, earlier, stage is open_one, bool(run))
+        _folding(stage, earlier, stage is open_one or stage.status == "failed", bool(run))
         for stage, earlier in _with_earlier(answer)
     ]
     buttons = _buttons(None if answer.doubt else deeper) if run else ""
