@@ -272,17 +272,17 @@ class Notebook:
         self.prompt(number).click()
         self.page.keyboard.press("Control+Enter")
 
-    def wait(self, number: int) -> None:
+    def wait(self, number: int, ms: float = WAIT_MS) -> None:
         """Until the cell has been run."""
-        expect(self.prompt(number)).to_have_text(_NUMBERED, timeout=WAIT_MS)
+        expect(self.prompt(number)).to_have_text(_NUMBERED, timeout=ms)
 
     def wait_for_text(self, number: int, text: str) -> None:
         """Until this stands below the cell; looked for at every frame."""
         self.page.wait_for_function(_SHOWS, arg=[_CURRENT, number, text])
 
-    def run(self, number: int) -> None:
+    def run(self, number: int, ms: float = WAIT_MS) -> None:
         self.start(number)
-        self.wait(number)
+        self.wait(number, ms)
 
     def run_all(self) -> None:
         """Start all cells, and do not wait for them."""
