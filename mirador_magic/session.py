@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
 import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Request", "Session", "current"]
 
+log = logging.getLogger(__name__)
+
 
 class Session:
     """The engines, stages and settings of one notebook; starts runs."""
@@ -54,7 +57,7 @@ class Session:
         self.notebook: dict[str, settings_.Given] = {}  # what was set from within
         self.asked: deque[Answer] = deque(maxlen=100)  # the newest last
         self.last: Answer | None = None
-        self.going: list[Handle] = []  # the runs that are not over
+        self._going: list[Handle] = []
         self.started: list[Callable[[Handle], None]] = []  # are told of each run that starts
         self.recorder: Recorder | None = None
         self._worth: dict[tuple[str, str], tuple[bool, str]] = {}  # log-probabilities: see Trust
@@ -67,6 +70,11 @@ class Session:
             lambda: self.stages, self.engine, lambda model: self.endpoints().cold(model)
         )
         self.closing: asyncio.Task[None] | None = None  # a task is kept by who started it
+
+    @property
+    def going(self) -> list[Handle]:
+        """The runs that are not over; one that was cancelled before its first step tells no end."""
+        return [handle for handle in self._going if not handle.done]
 
     @property
     def stages(self) -> Mapping[str, ModelStage]:
@@ -168,7 +176,7 @@ class Session:
 
         def ends(event: Event) -> None:
             if isinstance(event, RunFinished):
-                self.going.remove(handle)
+                self._going.remove(handle)
                 if request.purpose == "ask":
                     if past and past in self.asked:
                         self.asked.remove(past)
@@ -177,9 +185,13 @@ class Session:
                 asyncio.get_running_loop().call_soon(self._record, handle, request, settings)
 
         handle.watch(ends)
-        self.going.append(handle)
-        for tell in self.started:
-            tell(handle)
+        self._going = [*self.going, handle]
+        for tell in tuple(self.started):
+            try:
+                tell(handle)
+            except Exception:  # as with the watchers of a run: no board costs an answer
+                self.started.remove(tell)
+                log.exception("what follows the runs failed and is dropped: %r", tell)
 
     def _record(self, handle: Handle, request: Request, settings: Settings) -> None:
         """Keep the run's figures, once it is over and was shown."""

@@ -39,6 +39,7 @@ from mirador_magic.events import (
     StreamEnd,
     ThinkingReceived,
 )
+from mirador_magic.handle import Handle
 from mirador_magic.metrics import RunMetrics, StageMetrics
 from mirador_magic.monitoring import markup
 from mirador_magic.monitoring import widget as widgets
@@ -806,3 +807,37 @@ def test_the_magic_shows_it_on_a_terminal_and_the_shell_goes_on(tmp_path: Path) 
         assert BACK in terminal.until("In [7]:")
         terminal.type("1 + 1\n")
         assert "Out[7]: 2" in terminal.until("In [8]:")
+
+
+def test_what_follows_the_runs_and_fails_is_dropped_and_costs_no_answer(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MIRADOR_ENGINE", "scripted")
+
+    def broken(handle: Handle) -> None:
+        raise ValueError("no board")
+
+    async def main() -> tuple[str, int]:
+        session = Session()
+        session.started.append(broken)
+        answer = await session.start(Request("why?", stages=("quick_response",)))
+        await session.aclose()
+        return str(answer.outcome), len(session.started)
+
+    assert run(main()) == ("answered", 0)
+    assert "no board" in caplog.text
+
+
+def test_a_run_that_is_cancelled_before_its_first_step_is_none_that_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MIRADOR_ENGINE", "scripted")
+
+    async def main() -> int:
+        session = Session()
+        handle = session.start(Request("why?", stages=("quick_response",)))
+        await handle.interrupt()
+        await session.aclose()
+        return len(session.going)
+
+    assert run(main()) == 0

@@ -27,7 +27,7 @@ from mirador_magic.calibration.fit import platt
 from mirador_magic.confidence import Calibration, Gauge
 from mirador_magic.engines.embedded import EmbeddedEngine
 from mirador_magic.events import ChunkReceived, Event
-from mirador_magic.intervals import Interval
+from mirador_magic.intervals import Interval, of_share
 from mirador_magic.orchestrator import StreamingOrchestrator
 from mirador_magic.stages import DEFAULT_STAGES
 from training.phrasebook import corpus as corpora
@@ -107,10 +107,9 @@ def figures(asked: Sequence[Asked]) -> Iterator[str]:
 
 def share(count: int, of: int) -> str:
     """A share with its 95 % interval after Wilson."""
-    z, p = 1.96, count / of
-    middle, width = p + z * z / (2 * of), z * math.sqrt(p * (1 - p) / of + z * z / (4 * of * of))
-    low, high = ((middle + sign * width) / (1 + z * z / of) for sign in (-1, 1))
-    return f"{count}/{of}, {100 * p:.1f} % ({100 * max(low, 0):.1f}-{100 * high:.1f})"
+    found = of_share(count, of)
+    told = f"{100 * found.value:.1f} % ({100 * found.low:.1f}-{100 * found.high:.1f})"
+    return f"{count}/{of}, {told}"
 
 
 def confidences(asked: Sequence[Asked]) -> Iterator[str]:
