@@ -131,6 +131,28 @@ def test_a_running_cell_paints_each_stage(any_kernel: Kernel) -> None:
     assert any("a deep" in value and "a deep look" not in value for value in painted)
 
 
+def test_an_answer_stands_between_what_was_printed_before_and_after_it(any_kernel: Kernel) -> None:
+    cell = any_kernel.run("print('before', end='')\n%mirador why?\nprint('after', end='')")
+    assert cell.status == "ok", cell.error
+    order = [
+        message["content"].get("text", message["msg_type"])
+        for message in cell.messages
+        if message["msg_type"] in ("stream", "display_data", "update_display_data")
+    ]
+    assert order[:2] == ["before", "display_data"]
+    assert order[-2:] == ["update_display_data", "after"]
+
+
+def test_a_display_that_fails_takes_nothing_with_it(any_kernel: Kernel) -> None:
+    code = """from mirador_magic.views.sending import let_go, send
+send(lambda: 1 / 0)
+send(lambda: display('shown'))
+let_go()"""
+    cell = any_kernel.run(code)
+    assert cell.status == "ok", cell.error
+    assert [data["text/plain"] for data in cell.shown] == ["'shown'"]
+
+
 PATCHED = "import nest_asyncio; nest_asyncio.apply()"
 
 

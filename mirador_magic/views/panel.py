@@ -13,9 +13,9 @@ changed is not sent.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import ipywidgets
 from IPython.core.display_functions import DisplayHandle
@@ -33,6 +33,7 @@ from mirador_magic.views import static, words
 from mirador_magic.views.answer import Answer, StageAnswer
 from mirador_magic.views.controls import Deeds, controls
 from mirador_magic.views.live_stage import PATIENCE, Kit, LiveStage
+from mirador_magic.views.sending import let_go, send
 from mirador_magic.views.style import PANEL
 
 FRAME = 0.1  # seconds between two paints
@@ -40,10 +41,6 @@ SLOWEST = 1.0  # the same, where the page or the kernel cannot follow
 SHARE = 10  # of its time the loop paints one in so many parts
 UNREADABLE = 4000  # characters a second: nobody sees every frame of that
 BLINK = 0.03  # seconds that a panel waits for its first words
-
-# Seconds. The thread that sends what was painted waits for the interpreter, for up to 5 ms while
-# chunk after chunk is read here; so the first words of a stage are let go before the next ones.
-_LET_GO = 0.001
 
 _NO_BUTTON = "to stop, interrupt the kernel"
 
@@ -113,16 +110,15 @@ class Panel:
         """Display the panel, without widgets yet."""
         if self._timer:
             self._timer.cancel()
-        self._put(self._page(self._answer()))
+        self._put(self._page(self._answer()), waits=self._outlives)
         self._timer = self._loop.call_later(FRAME, self._bring_widgets)
 
-    def _put(self, bundle: dict[str, str]) -> None:
-        """Show this in the panel's place."""
-        if self._displayed:
-            self._display.update(bundle, raw=True)
-        else:
-            self._displayed = True
-            self._display.display(bundle, raw=True)
+    def _put(self, bundle: dict[str, str], *, waits: bool) -> None:
+        """Show this in the panel's place; it `waits` where the cell's own code goes on behind it."""
+        shown = self._display.update if self._displayed else self._display.display
+        show = partial(shown, bundle, raw=True)
+        self._displayed = True
+        show() if waits else send(show)
 
     def __call__(self, event: Event) -> None:
         """Paint what cannot wait for the next frame."""
@@ -143,7 +139,7 @@ class Panel:
         if answers and self._timer and event.stage not in self._seen:
             self._seen.add(event.stage)
             self._paint(self._answer())
-            time.sleep(_LET_GO)
+            let_go()
 
     def _bring_widgets(self) -> None:
         """Put the widgets in the place of the page, made with their first content."""
@@ -181,7 +177,7 @@ class Panel:
 
     def _paint(self, answer: Answer) -> None:
         if self._kit is None:
-            self._put(self._page(answer)) if self._displayed else self._open()
+            self._put(self._page(answer), waits=False) if self._displayed else self._open()
             return
         now = self._loop.time()
         if now - self._told_at >= PATIENCE:
@@ -239,7 +235,8 @@ class Panel:
         if self._timer:
             self._timer.cancel()
             self._timer = None
-        self._put(static.bundle(answer, self.run, self._further.deeper(answer)))
+        twin = static.bundle(answer, self.run, self._further.deeper(answer))
+        self._put(twin, waits=True)
         if self._kit is None:
             self._offer()
             return
