@@ -161,6 +161,17 @@ def test_json_is_one_object_and_nothing_else(mirador: Shell) -> None:
     assert told["text"] == last["text"] == DEEP_SAID
 
 
+@pytest.mark.parametrize("shape", [[], ["--json"], ["--traditional"]])
+def test_a_stage_that_failed_names_commands_of_a_shell(mirador: Shell, shape: list[str]) -> None:
+    quick, _, synthesis = (stage.model for stage in DEFAULT_STAGES)
+    lost = EngineLost("it is gone", "load it: %mirador warm")
+    scripts = {quick: Script(["Of %mirador ", lost]), synthesis: Script("All of it.")}
+    mirador.engine = ScriptedEngine(scripts)
+    said = mirador("--balanced", *shape, "why?").out
+    assert "load it: mirador warm" in said
+    assert "Of %mirador" in said  # what the model wrote is its own
+
+
 def test_what_is_piped_is_the_question_or_stands_below_it_as_material(mirador: Shell) -> None:
     asked = mirador.asked
     assert asked(stdin="\ufeffwhy\nis it?\n".encode())["question"] == "why\nis it?"

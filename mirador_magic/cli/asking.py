@@ -10,7 +10,7 @@ from argparse import Namespace
 from collections.abc import Callable
 
 from mirador_magic import settings
-from mirador_magic.cli.shell import INTERRUPTED
+from mirador_magic.cli.shell import INTERRUPTED, told
 from mirador_magic.errors import UsageError
 from mirador_magic.events import Event
 from mirador_magic.handle import Handle
@@ -70,7 +70,9 @@ def _shown(
     from mirador_magic.views.terminal import TerminalView
 
     coloured = sys.stdout.isatty() and not (args.no_color or os.environ.get("NO_COLOR"))
-    view = TerminalView(lambda: handle.answer, sys.stdout, coloured=coloured, buffered=buffered)
+    view = TerminalView(
+        lambda: told(handle.answer), sys.stdout, coloured=coloured, buffered=buffered
+    )
 
     def watch(event: Event) -> None:
         try:
@@ -88,7 +90,7 @@ def _ended(handle: Handle, args: Namespace) -> int:
     """Print what is for the end. Raises what the run failed with."""
     answer = handle.answer
     if args.json:
-        print(json.dumps(as_json(answer)))  # ASCII: nothing in it steers a terminal
+        print(json.dumps(as_json(told(answer))))  # ASCII: nothing in it steers a terminal
     elif args.quiet and answer.text:
         print(clean(answer.text).strip("\n"))
     if handle.error:
