@@ -59,9 +59,9 @@ class Handle:
         """End the run well, from any thread."""
         self._loop.call_soon_threadsafe(self._run.stop)
 
-    async def wait(self) -> None:
-        """Until the run is over, however it ends."""
-        await asyncio.wait({self._task})
+    async def wait(self, patience: float | None = None) -> None:
+        """Until the run is over, however it ends, or `patience` seconds have passed."""
+        await asyncio.wait({self._task}, timeout=patience)
 
     async def interrupt(self, patience: float = 1.0) -> None:
         """Cancel the run and wait for its clean-up, `patience` seconds at most."""

@@ -275,8 +275,12 @@ class Session:
         return engine
 
     async def aclose(self) -> None:
-        """End the warm-up, and release what the engines and the store hold."""
+        """End the runs that go on and the warm-up, and release what the engines and the store hold."""
         await self.readiness.aclose()
+        for handle in (going := self.going):
+            handle.stop()
+        for handle in going:
+            await handle.wait(1.0)
         if self.recorder:
             self.recorder.close(1.0)
             self.recorder = None

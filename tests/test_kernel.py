@@ -383,6 +383,19 @@ def test_status_names_the_engine_and_the_stages(any_kernel: Kernel) -> None:
     assert re.search(r"deep_analysis +gemma2:9b +in memory", said)
 
 
+def test_unloading_ends_what_goes_on_in_the_background_and_keeps_its_words(
+    new_kernel: Kernel,
+) -> None:
+    new_kernel.run("%mirador --bg --stages quick_response --model long job << why?")
+    new_kernel.run("while not job.answer.text: await asyncio.sleep(0.01)")
+    assert new_kernel.run("%unload_ext mirador_magic").status == "ok"
+    assert new_kernel.run("print((await job).outcome)").stdout.strip() == "stopped"
+    new_kernel.run("from mirador_magic.session import current; await current().closing")
+    assert new_kernel.value("job.answer.text.startswith('word'), current().going") == "(True, [])"
+    threads = "[t.name for t in __import__('threading').enumerate() if 'mirador' in t.name]"
+    assert new_kernel.value(threads) == "[]"
+
+
 def test_the_manual_and_the_extension_can_be_had_again(new_kernel: Kernel) -> None:
     manual = new_kernel.run("%mirador?").reply["content"]["payload"][0]["data"]["text/plain"]
     assert "--traditional" in manual
