@@ -53,7 +53,9 @@ ENDLESS = {  # written again and again
     stage: [f" {first}{second}" for second in ascii_lowercase]
     for stage, first in zip(SCRIPTS, "abc", strict=True)
 }
-ANSWER_TOKENS = 150  # where a script has no end
+# Where a script has no end: a second or more of a small model's time, as a short answer takes of a real
+# one's. In less nothing could be brought beside it: Ollama looks every 250 ms whether a load has ended.
+ANSWER_TOKENS = 400
 LEARNT = 4  # runs in which Mirador tries its plans on three models, before they are measured
 
 

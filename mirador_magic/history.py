@@ -13,6 +13,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from mirador_magic.stages import plain
 
@@ -20,6 +21,20 @@ log = logging.getLogger(__name__)
 
 _KEPT = 5  # measurements of one plan: enough for a median, few enough to follow a change
 _ANSWERS = 100  # confidences of a model in a stage
+
+
+class Effect(NamedTuple):
+    """What a plan did to two stages in one run.
+
+    `pace` is the first one's, in tokens a second: beside what was brought where something was, else
+    alone. `share` is that pace in shares of its own right behind, `lost` the seconds that it cost; `gap`
+    the seconds from the first one's end to the next one's first token.
+    """
+
+    pace: float
+    share: float
+    lost: float
+    gap: float
 
 
 class History:
@@ -47,18 +62,20 @@ class History:
         if self.fit(engine, models) is not fit:
             self._remember(f"fit {engine}", _named(models), fit)
 
-    def effects(self, engine: str, models: Iterable[str], plan: str) -> list[tuple[float, float]]:
-        """What this plan did to the first of these models' pace (tokens a second) and how long the
-        second one's first token then took (seconds), the newest last."""
+    def effects(self, engine: str, models: Iterable[str], plan: str) -> list[Effect]:
+        """What this plan did to a stage on the first of these models and to one on the second, the
+        newest last."""
         known = self._table(f"{plan} {engine}").get(_named(models))
-        return _pairs(known)
+        return [
+            Effect(*each)
+            for each in map(_numbers, known if isinstance(known, list) else [])
+            if len(each) == len(Effect._fields)
+        ]
 
-    def took_effect(
-        self, engine: str, models: Iterable[str], plan: str, pace: float, gap: float
-    ) -> None:
+    def took_effect(self, engine: str, models: Iterable[str], plan: str, effect: Effect) -> None:
         """Remember what it did."""
         models = tuple(models)
-        known = [*self.effects(engine, models, plan), (round(pace, 2), round(gap, 4))]
+        known = [*self.effects(engine, models, plan), Effect(*(round(n, 4) for n in effect))]
         self._remember(f"{plan} {engine}", _named(models), known[-_KEPT:])
 
     def measured(self, model: str, stage: str) -> list[float]:
@@ -130,14 +147,3 @@ def _numbers(value: object) -> list[float]:
     """The numbers in what was read; whatever else there is counts for nothing."""
     found = value if isinstance(value, list) else []
     return [float(n) for n in found if isinstance(n, int | float) and math.isfinite(n)]
-
-
-def _pairs(value: object) -> list[tuple[float, float]]:
-    """The pairs of numbers in what was read; whatever else there is counts for nothing."""
-    pairs = value if isinstance(value, list) else []
-    numbers = [pair for pair in pairs if isinstance(pair, list) and len(pair) == 2]
-    return [
-        (float(a), float(b))
-        for a, b in numbers
-        if isinstance(a, int | float) and isinstance(b, int | float)
-    ]

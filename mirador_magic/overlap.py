@@ -2,9 +2,10 @@
 
 On a small CPU a load beside a streaming model takes from it what it needs itself (facts measured on
 two cores: the pace falls to a half, with a prefill to a tenth), so a run begins nothing by default.
-Each run measures what it did, by the pair of models: the pace of the stage that wrote, and how long
+Each run measures what it did, by the pair of models: what the stage that wrote lost by it, and how long
 the next one's first token took. Another plan is tried where there is room for it, and stays only if
-it ends the two stages sooner.
+it ends the two stages sooner. What a stage lost is measured against its own pace right behind: against
+another run's, an hour in which the machine had more to do would count as the plan's doing.
 
     sequence    nothing beside: the measure of the others
     load        the next model is loaded
@@ -18,8 +19,8 @@ import contextlib
 import logging
 import statistics
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from bisect import bisect_right
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, Self
 
@@ -37,22 +38,22 @@ from mirador_magic.events import (
     StageSubstituted,
     ThinkingReceived,
 )
-from mirador_magic.history import History
+from mirador_magic.history import Effect, History
 from mirador_magic.stages import ModelStage, plain
 
 log = logging.getLogger(__name__)
 
 Plan = Literal["sequence", "load", "prefill"]
-Effects = Mapping[Plan, list[tuple[float, float]]]
+Effects = Mapping[Plan, list[Effect]]
 Resolve = Callable[[Engine, ModelStage], Awaitable[ModelStage]]
 
 PLANS: tuple[Plan, ...] = ("sequence", "load", "prefill")
 LEAST_PACE = 10.0  # tokens a second: twice as fast as people read
+_FEW = round(LEAST_PACE)  # chunks by which a pace is measured, at least
 SPARED = 0.9  # of its pace: what a stage keeps where there are cores to spare
 FORGOTTEN = 0.2  # seconds of loading from which on a model was not in memory
 AFTER_S = 0.05  # seconds after a stage's first words, before anything is looked up
 LOOK_UP_S = 1.0  # seconds to tell what is in memory, at the end of a run
-USUAL_TOKENS = 200  # of an answer whose length is not limited
 NO_ROOM = "the models do not fit into memory together"
 
 
@@ -63,20 +64,20 @@ def room(running: ModelInfo, effects: Effects) -> tuple[Plan, ...]:
     needs a model with twice the least of it; and a prefill, which cannot be called off, needs cores
     to spare: a load has left the stage its pace.
     """
-    alone, _ = _median(effects["sequence"])
+    alone = statistics.median(effect.pace for effect in effects["sequence"])
     if running.vram and running.vram >= running.size:
         return ("prefill", "load") if alone > LEAST_PACE else ()
     if alone < 2 * LEAST_PACE:
         return ()
-    beside_load, _ = _median(effects.get("load") or [(0.0, 0.0)])
-    return ("load", "prefill") if beside_load >= SPARED * alone else ("load",)
+    left = statistics.median([effect.share for effect in effects.get("load", ())] or [0.0])
+    return ("load", "prefill") if left >= SPARED else ("load",)
 
 
-def choose(effects: Effects, running: ModelInfo, tokens: int) -> Plan:
+def choose(effects: Effects, running: ModelInfo) -> Plan:
     """The plan for the next time: one not tried yet, else the one that ends two stages first.
 
-    `tokens` is how long the running stage's answer is. Nothing is tried before the plain sequence was
-    measured; a plan that slowed its stage below LEAST_PACE is not taken again.
+    Nothing is tried before the plain sequence was measured; a plan that slowed its stage below
+    LEAST_PACE is not taken again.
     """
     if not effects.get("sequence"):
         return "sequence"
@@ -84,24 +85,36 @@ def choose(effects: Effects, running: ModelInfo, tokens: int) -> Plan:
     for plan in possible:
         if not effects.get(plan):
             return plan
-    best: Plan = "sequence"
-    least = _cost(effects[best], tokens)
-    for plan in possible:
-        cost = _cost(effects[plan], tokens)
-        if min(pace for pace, _ in effects[plan]) >= LEAST_PACE and cost < least:
-            best, least = plan, cost
-    return best
+    bearable = [p for p in possible if min(each.pace for each in effects[p]) >= LEAST_PACE]
+    return min(["sequence", *bearable], key=lambda plan: _cost(effects[plan]))
 
 
-def _median(measured: list[tuple[float, float]]) -> tuple[float, float]:
-    paces, gaps = zip(*measured, strict=True)
-    return statistics.median(paces), statistics.median(gaps)
+def _cost(measured: Sequence[Effect]) -> float:
+    """Seconds that the two stages took for it, the first one's own writing aside."""
+    return statistics.median(e.lost for e in measured) + statistics.median(e.gap for e in measured)
 
 
-def _cost(measured: list[tuple[float, float]], tokens: int) -> float:
-    """Seconds from the first stage's first token to the next one's."""
-    pace, gap = _median(measured)
-    return tokens / pace + gap
+def slowed(
+    times: Sequence[float], began: float, until: float, usual: float
+) -> tuple[float, float, float]:
+    """A stage's pace beside what went on from `began` to `until`, in tokens a second; the share that
+    it is of the stage's own pace; and the seconds that it lost.
+
+    `times` are those of its chunks, each of them a token. Its own pace is the one right behind; where
+    it came to its end before that could be seen, its `usual` one.
+    """
+    until = max(until, times[min(bisect_right(times, began) + _FEW, len(times)) - 1])
+    if until <= began:
+        return usual, 1.0, 0.0
+    behind = min(until + (until - began), times[-1])
+    pace = _rate(times, began, until)
+    alone = _rate(times, until, behind) if behind - until >= (until - began) / 2 else usual
+    share = min(pace / alone, 1.0) if alone else 1.0
+    return pace, share, (until - began) * (1 - share)
+
+
+def _rate(times: Sequence[float], since: float, until: float) -> float:
+    return (bisect_right(times, until) - bisect_right(times, since)) / (until - since)
 
 
 class Overlap:
@@ -138,7 +151,9 @@ class Overlap:
         self._beside: asyncio.Task[None] | None = None
         self._swapped = False
         self._ending = asyncio.Event()
-        self._paces: deque[float] | None = None  # times of the last chunks beside a load
+        self._times: list[float] = []  # of the chunks of the stage that writes, or wrote last
+        self._began: float | None = None  # what is brought beside it, and when that was there
+        self._until: float | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -157,9 +172,9 @@ class Overlap:
             case ChunkReceived() | ThinkingReceived():
                 if event.stage not in self._said:
                     self._begins(event)
-                elif self._paces is not None:
-                    self._watch_pace(event.at)
                 self._said[event.stage].append(event.text)
+                self._times.append(event.at)
+                self._watch_pace(event.at)
             case RunStarted():
                 self._query, self._turns = event.query, event.turns
                 self._stages = list(event.stages)
@@ -177,16 +192,29 @@ class Overlap:
         self._said[event.stage] = []
         if self._ended and self._plan and self._plan[1] == self._stages[place].model:
             running, following, plan = self._plan
-            end = self._ended[1].end
-            if self._ended[0] == running and end.output_tokens and end.decode_s:
-                pace, gap = end.output_tokens / end.decode_s, event.at - self._ended[1].at
-                pair = (running, following)
-                self._history.took_effect(self._key, pair, plan, pace, gap)
-        self._ended = self._plan = None
+            effect = self._effect(self._ended[1], running, following, event.at)
+            if self._ended[0] == running and effect:
+                self._history.took_effect(self._key, (running, following), plan, effect)
+        self._ended = self._plan = self._began = self._until = None
+        self._times.clear()
         if self._beside:
             self._beside.cancel()
         if len(set(self._models())) > 1:
             self._beside = asyncio.create_task(self._see_to(place), name="mirador overlap")
+
+    def _effect(
+        self, stage: StageFinished, running: str, following: str, first: float
+    ) -> Effect | None:
+        """What was done for the next stage, whose first token came at `first`, did to this one."""
+        if not (stage.end.output_tokens and stage.end.decode_s):
+            return None
+        pace, gap = stage.end.output_tokens / stage.end.decode_s, first - stage.at
+        if self._began is None:
+            return Effect(pace, 1.0, 0.0, gap)
+        known = self._history.effects(self._key, (running, following), "sequence")
+        usual = statistics.median([each.pace for each in known] or [pace])
+        until = min(self._until or stage.at, stage.at)
+        return Effect(*slowed(self._times, self._began, until, usual), gap)
 
     def _ends(self, event: StageFinished) -> None:
         stage = self._stages[self._place(event.stage)]
@@ -240,11 +268,9 @@ class Overlap:
         asked = prompts.request(following, self._query, self._finished, turns)
         if plan == "load":
             asked = ChatRequest(asked.model, [], asked.options, asked.think)
-            self._paces = deque(maxlen=round(LEAST_PACE) + 1)
-        try:
-            await engine.load(asked)
-        finally:
-            self._paces = None
+        self._began = self._clock()
+        await engine.load(asked)
+        self._until = self._clock()
 
     def _planned(
         self, engine: Engine, info: ModelInfo | None, running: ModelStage, following: ModelStage
@@ -255,19 +281,20 @@ class Overlap:
             return "sequence", "" if fit is None else NO_ROOM
         pair = (running.model, following.model)
         effects = {plan: self._history.effects(engine.key, pair, plan) for plan in PLANS}
-        return choose(effects, info, running.options.num_predict or USUAL_TOKENS), ""
+        return choose(effects, info), ""
 
     def _watch_pace(self, at: float) -> None:
         """A load that slows the stage below LEAST_PACE is called off, and not tried again."""
-        assert self._paces is not None
-        self._paces.append(at)
-        if len(self._paces) < round(LEAST_PACE) + 1:
+        if not self._plan or self._plan[2] != "load" or self._began is None or self._until:
             return
-        pace = round(LEAST_PACE) / max(at - self._paces[0], 1e-9)
-        if pace < LEAST_PACE and self._beside and self._plan:
+        if len(self._times) <= _FEW or self._times[-1 - _FEW] < self._began:
+            return
+        pace = _FEW / max(at - self._times[-1 - _FEW], 1e-9)
+        if pace < LEAST_PACE and self._beside:
             running, following, plan = self._plan
-            self._history.took_effect(self._key, (running, following), plan, pace, 0.0)
-            self._plan = self._paces = None
+            effect = Effect(pace, 0.0, 0.0, 0.0)
+            self._history.took_effect(self._key, (running, following), plan, effect)
+            self._plan = self._began = None
             self._beside.cancel()
 
     def _models(self) -> list[str]:

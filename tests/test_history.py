@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirador_magic.history import History
+from mirador_magic.history import Effect, History
 
 TABLES = ("load e", "fit e", "load", "load e x")
 JSON = st.recursive(
@@ -27,11 +27,11 @@ def test_what_is_remembered_is_there_for_the_next_one(tmp_path: Path) -> None:
     one = History(file)
     one.loaded("e", "x:latest", 2.12345)
     one.fitted("e", ["a:latest", "b"], True)
-    one.took_effect("e", ["a", "b"], "load", 30.0, 0.5)
+    one.took_effect("e", ["a", "b"], "load", Effect(30.0, 0.9, 0.2, 0.5))
     other = History(file)
     assert other.load_seconds("e", "x") == 2.123
     assert other.fit("e", ["a", "b:latest"]) is True
-    assert other.effects("e", ["a", "b"], "load") == [(30.0, 0.5)]
+    assert other.effects("e", ["a", "b"], "load") == [Effect(30.0, 0.9, 0.2, 0.5)]
     assert (other.load_seconds("f", "x"), other.fit("e", ["b", "a"])) == (None, None)
     assert [each.name for each in file.parent.iterdir()] == ["history.json"]
 
@@ -39,8 +39,8 @@ def test_what_is_remembered_is_there_for_the_next_one(tmp_path: Path) -> None:
 def test_of_each_plan_the_last_five_are_kept(tmp_path: Path) -> None:
     history = History(tmp_path / "h")
     for number in range(7):
-        history.took_effect("e", "ab", "load", number, 0.0)
-    assert [pace for pace, _ in history.effects("e", "ab", "load")] == [2, 3, 4, 5, 6]
+        history.took_effect("e", "ab", "load", Effect(number, 1.0, 0.0, 0.0))
+    assert [each.pace for each in history.effects("e", "ab", "load")] == [2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"load e": {"x": "soon"}}', "\x00", '{"load e": 3}'])
@@ -61,9 +61,9 @@ def test_whatever_stands_there_nothing_fails(
     history = History(file)
     assert history.load_seconds("e", "x") is None or known
     assert history.fit("e", "ab") in (None, True, False)
-    assert all(len(pair) == 2 for pair in history.effects("e", "ab", "fit"))
-    history.took_effect("e", "ab", "fit", 1.0, 2.0)
-    assert history.effects("e", "ab", "fit")[-1] == (1.0, 2.0)
+    assert all(len(each) == 4 for each in history.effects("e", "ab", "fit"))
+    history.took_effect("e", "ab", "fit", Effect(1.0, 1.0, 0.0, 2.0))
+    assert history.effects("e", "ab", "fit")[-1] == Effect(1.0, 1.0, 0.0, 2.0)
 
 
 def test_one_that_cannot_be_written_is_let_go(tmp_path: Path) -> None:
