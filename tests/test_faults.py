@@ -107,7 +107,12 @@ def test_nothing_is_left_behind_by_faults(running: Kernel) -> None:
 def test_two_hundred_runs_with_interrupts_in_between_leave_nothing_behind(
     ollama: OllamaServer,
 ) -> None:
-    """No task, no widget, no connection, no child process."""
+    """No task, no widget, no connection, no child process.
+
+    Ollama 0.34.1 may be left stuck by a stop (seen in 1 of 100, on busy machines): what is asked of
+    that model then falls silent, and the next is answered, since Mirador has had it unloaded.
+    """
+    stuck = 0
     count = (
         f"len([t for t in asyncio.all_tasks() if {OURS}]), "
         "len(ipywidgets.widgets.widget._instances), "
@@ -116,7 +121,9 @@ def test_two_hundred_runs_with_interrupts_in_between_leave_nothing_behind(
         "len(psutil.Process().children())"
     )
     with kernel({"OLLAMA_HOST": ollama.host}, SETUP) as started:
-        started.run("import psutil\n%mirador warm\n%mirador stage endless --model slow")
+        started.run(
+            "import psutil\n%mirador warm\n%mirador stage endless --model slow --timeout 12"
+        )
         started.run("%mirador why?")
         for number in range(200):
             if number == 4:  # what all panels share is there by now
@@ -129,10 +136,14 @@ def test_two_hundred_runs_with_interrupts_in_between_leave_nothing_behind(
                 if "tide goes out" in str(message["content"]):
                     break
             else:
-                pytest.fail(f"run {number} ended by itself: {started.value('mirador_answer')}")
+                said = started.value("mirador_answer['endless'].error")
+                assert "the engine was silent for 12 s" in said, f"run {number}: {said}"
+                stuck += 1
+                continue
             started.manager.interrupt_kernel()
             assert started.finish(cell).status == "error"
         tasks, widgets, connections, children = literal_eval(started.value(count))
+    assert stuck <= 3
     first = literal_eval(before)
     assert (tasks, widgets, children) == (0, first[1], first[3])
     assert connections <= 2  # the one that is kept, and one that is just closed

@@ -55,6 +55,8 @@ SMALLEST_CONTEXT = 256  # tokens; no model in use was trained with fewer
 TEMPLATE_BYTES = 256  # what a chat template may add to the messages
 NUM_KEEP = 4  # Ollama's default
 LAST_BYTES_S = 0.05  # for the end of a stream behind its last line
+STUCK_S = 10.0  # without a word, from which on a model that was cut short before may be stuck
+FREE_S = 0.5  # to have it unloaded, while whoever asked is leaving
 FOR_EVER = 10 * 365 * 86400  # seconds; a negative keep_alive lasts centuries
 
 
@@ -75,6 +77,7 @@ class OllamaEngine:
         self._client: AsyncClient | None = None
         self._transport: httpx.AsyncHTTPTransport | None = None
         self._windows: dict[str, tuple[int | None, int, int]] = {}
+        self._cut: set[str] = set()  # models that were cut short, and came to no end since
 
     @property
     def key(self) -> str:
@@ -128,6 +131,28 @@ class OllamaEngine:
         return Loaded(_seconds(told.load_duration), _seconds(told.prompt_eval_duration))
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+        """Where a stop has left the model stuck, it is freed when its next reader leaves in vain.
+
+        Ollama 0.34.1 does not always notice that a reader went: the model's only place stays taken,
+        and all that is asked of it waits (seen with 1 stop in 100, a fast model on a busy machine).
+        """
+        loop = asyncio.get_running_loop()
+        asked, heard = loop.time(), False
+        try:
+            async with aclosing(self._stream(request)) as chunks:
+                async for chunk in chunks:
+                    heard = True
+                    self._cut.add(request.model)
+                    yield chunk
+            self._cut.discard(request.model)
+        finally:
+            if not heard and request.model in self._cut and loop.time() - asked > STUCK_S:
+                self._cut.discard(request.model)
+                with suppress(TimeoutError, MiradorError):
+                    async with asyncio.timeout(FREE_S):
+                        await self.unload(request.model)
+
+    async def _stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         client = await self._connected()
         # top_logprobs would sort the whole vocabulary at each token (0.12-0.24)
         answer = client.chat(
@@ -138,7 +163,7 @@ class OllamaEngine:
             try:
                 reply = await self._next(request.model, replies)
             except RequestRefused as refused:
-                again = self.stream(_without_thinking(request, refused))
+                again = self._stream(_without_thinking(request, refused))
                 async with aclosing(again):
                     async for chunk in again:
                         yield chunk

@@ -8,7 +8,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,6 +40,7 @@ from tests.support.fault_server import (
     Done,
     Drop,
     FaultServer,
+    Hang,
     Open,
     Raw,
     Refuse,
@@ -343,6 +344,44 @@ def test_closing_the_stream_closes_the_connection(server: FaultServer) -> None:
 
     assert asyncio.run(close()) == "The"
     gc.collect()
+
+
+@pytest.mark.parametrize(
+    ("first", "patience", "freed"),
+    [
+        ("cut short", 0.0, True),
+        ("cut short", 9.0, False),  # it may only be slow
+        ("read to its end", 0.0, False),
+        ("never begun", 0.0, False),
+    ],
+)
+def test_a_model_that_a_stop_left_stuck_is_unloaded_for_the_next_one(
+    monkeypatch: pytest.MonkeyPatch, first: str, patience: float, freed: bool
+) -> None:
+    monkeypatch.setattr("mirador_magic.engines.ollama.STUCK_S", patience)
+    behaviours: dict[str, Sequence[Step]] = {"m": (Say(ANSWER), Done())}
+
+    async def main(server: FaultServer) -> None:
+        engine = OllamaEngine(server.host)
+        if first != "never begun":
+            async with aclosing(engine.stream(question("m"))) as stream:
+                async for _ in stream:
+                    if first == "cut short":
+                        break
+        behaviours["m"] = (Hang(),)
+        asked = len(server.chats())
+        waiting = asyncio.create_task(listen(engine, question("m")))
+        await asyncio.to_thread(server.wait_for, lambda: len(server.chats()) > asked)
+        waiting.cancel()
+        await asyncio.wait({waiting})
+        assert waiting.cancelled()
+        behaviours["m"] = (Say(ANSWER), Done())
+        assert (await listen(engine, question("m"))).text == ANSWER
+
+    with FaultServer(behaviours) as server:
+        asyncio.run(main(server))
+        unloads = [r for r in server.requests if r.path == "/api/generate"]
+    assert [r.body["keep_alive"] for r in unloads] == [0] * freed
 
 
 def test_a_finished_stream_leaves_nothing_open(server: FaultServer) -> None:
