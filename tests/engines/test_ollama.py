@@ -8,7 +8,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -359,7 +359,7 @@ def test_a_model_that_a_stop_left_stuck_is_unloaded_for_the_next_one(
     monkeypatch: pytest.MonkeyPatch, first: str, patience: float, freed: bool
 ) -> None:
     monkeypatch.setattr("mirador_magic.engines.ollama.STUCK_S", patience)
-    behaviours: dict[str, Sequence[Step]] = {"m": (Say(ANSWER), Done())}
+    answers, hangs = (Say(ANSWER), Done()), (Hang(),)
 
     async def main(server: FaultServer) -> None:
         engine = OllamaEngine(server.host)
@@ -368,17 +368,17 @@ def test_a_model_that_a_stop_left_stuck_is_unloaded_for_the_next_one(
                 async for _ in stream:
                     if first == "cut short":
                         break
-        behaviours["m"] = (Hang(),)
+        server.behaviours["m"] = hangs
         asked = len(server.chats())
         waiting = asyncio.create_task(listen(engine, question("m")))
         await asyncio.to_thread(server.wait_for, lambda: len(server.chats()) > asked)
         waiting.cancel()
         await asyncio.wait({waiting})
         assert waiting.cancelled()
-        behaviours["m"] = (Say(ANSWER), Done())
+        server.behaviours["m"] = answers
         assert (await listen(engine, question("m"))).text == ANSWER
 
-    with FaultServer(behaviours) as server:
+    with FaultServer({"m": answers}) as server:
         asyncio.run(main(server))
         unloads = [r for r in server.requests if r.path == "/api/generate"]
     assert [r.body["keep_alive"] for r in unloads] == [0] * freed
