@@ -268,9 +268,11 @@ class Overlap:
         asked = prompts.request(following, self._query, self._finished, turns)
         if plan == "load":
             asked = ChatRequest(asked.model, [], asked.options, asked.think)
-        self._began = self._clock()
-        await engine.load(asked)
-        self._until = self._clock()
+        self._began, self._until = self._clock(), None
+        try:
+            await engine.load(asked)
+        finally:  # where it failed, what comes now is not its doing
+            self._until = self._clock()
 
     def _planned(
         self, engine: Engine, info: ModelInfo | None, running: ModelStage, following: ModelStage

@@ -138,6 +138,8 @@ def test_two_hundred_runs_with_interrupts_in_between_leave_nothing_behind(
             else:
                 said = started.value("mirador_answer['endless'].error")
                 assert "the engine was silent for 12 s" in said, f"run {number}: {said}"
+                again = started.run("%mirador --stages endless --num-predict 30 why?")
+                assert again.status == "ok", f"run {number}: {again.error}"
                 stuck += 1
                 continue
             started.manager.interrupt_kernel()

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirador_magic import prompts
-from mirador_magic.engines.base import ChatRequest, ModelInfo
+from mirador_magic.engines.base import ChatRequest, Loaded, ModelInfo
 from mirador_magic.engines.scripted import Script, ScriptedEngine
+from mirador_magic.errors import EngineBusy
 from mirador_magic.events import (
     Event,
     NextPlanned,
@@ -335,8 +336,10 @@ class SlowHour(ScriptedEngine):
 
     async def stream(self, request: ChatRequest):  # type: ignore[no-untyped-def]
         async for chunk in super().stream(request):
-            await asyncio.sleep(0.04)
+            await asyncio.sleep(self.pause)
             yield chunk
+
+    pause = 0.04
 
 
 def test_a_slow_hour_is_not_the_plans_doing(tmp_path: Path) -> None:
@@ -346,3 +349,19 @@ def test_a_slow_hour_is_not_the_plans_doing(tmp_path: Path) -> None:
     known = History(tmp_path / "history.json").effects("scripted", [QUICK, DEEP], "load")
     assert LEAST_PACE < known[0].pace < 12
     assert known[0].share > 0.9
+
+
+class Refusing(SlowHour):
+    """Slow, and with no room for a load."""
+
+    pause = 0.08
+
+    async def load(self, request: ChatRequest, keep_alive: float | None = None) -> Loaded:
+        raise EngineBusy("there is no room for one more", "ask again")
+
+
+def test_what_comes_behind_a_load_that_failed_is_not_its_doing(tmp_path: Path) -> None:
+    asked([engine(), engine(Refusing, writes=replace(WRITES, decode_s=5.2))], tmp_path)
+    (known,) = History(tmp_path / "history.json").effects("scripted", [QUICK, DEEP], "load")
+    assert known.share > 0.9
+    assert known.gap == pytest.approx(0.84, abs=0.1)

@@ -142,9 +142,8 @@ class OllamaEngine:
             async with aclosing(self._stream(request)) as chunks:
                 async for chunk in chunks:
                     heard = True
-                    self._cut.add(request.model)
+                    (self._cut.discard if chunk.end else self._cut.add)(request.model)
                     yield chunk
-            self._cut.discard(request.model)
         finally:
             if not heard and request.model in self._cut and loop.time() - asked > STUCK_S:
                 self._cut.discard(request.model)
