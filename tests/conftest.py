@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support.ollama_server import OllamaServer
-from tests.support.real import chromium_binary, ollama_binary
+from tests.support.real import chromium_binary, ollama_binary, smollm2_file
 from tests.support.recited import install, write_models
 
 # No test may fail for the time it took: the machines are shared.
@@ -66,6 +66,12 @@ def mortal_ollama(tmp_path: Path, reciting_models: dict[str, Path]) -> Iterator[
     with OllamaServer(ollama_binary(NEW), tmp_path) as server:
         install(server, reciting_models)
         yield server
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """The GGUF file of a small real model, whose answers are its own."""
+    return smollm2_file()
 
 
 @pytest.fixture(scope="session")

