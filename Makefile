@@ -4,7 +4,7 @@ BIN := .venv/bin
 PICTURES := reopened-dark.png view-done-dark.png $(addsuffix -light.png,route live known unknown \
 	controls benchmark metrics dashboard compare tuner calibration)
 
-.PHONY: demo test litellm lab bench router phrasebook screenshots venv lint clean
+.PHONY: demo test litellm lab bench router screenshots venv lint clean
 
 demo: venv  ## run the quick-start notebook on the engine that is there, print the answer
 	$(BIN)/python -m notebooks.demo
@@ -26,7 +26,6 @@ lab: venv  ## open the notebooks in JupyterLab
 
 bench: venv  ## what a user waits for, beside its baselines
 	$(BIN)/python -m benchmarks.kernel
-	$(BIN)/python -m benchmarks.phrasebook
 	$(BIN)/python -m benchmarks.router
 	$(BIN)/python -m benchmarks.view
 	$(BIN)/python -m benchmarks.metrics
@@ -39,14 +38,6 @@ router:  ## train the router anew: two minutes
 	build/train/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
 	build/train/bin/python -m pip install --quiet --editable . --group train
 	build/train/bin/python -m training.router.train | tee training/router/train.log
-
-phrasebook:  ## train Mirador's own model anew: about an hour on two cores, 4 GB of torch
-	$(PYTHON) -m venv build/train
-	build/train/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	build/train/bin/python -m pip install --quiet --editable . --group train
-	build/train/bin/python -m training.phrasebook.train mirador_magic/models/phrasebook.gguf --log training/phrasebook/train.log
-	build/train/bin/python -m training.phrasebook.evaluate tuning --calibrate
-	build/train/bin/python -m training.phrasebook.evaluate held_out
 
 screenshots: venv  ## the README's pictures, from a real run in JupyterLab
 	MIRADOR_REQUIRE_REAL=1 MIRADOR_SCREENSHOTS=build/pictures $(BIN)/python -m pytest tests/test_browser.py tests/test_browser_alone.py tests/test_browser_view.py tests/test_browser_guides.py tests/test_terminal.py

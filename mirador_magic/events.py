@@ -83,12 +83,16 @@ class StageStarted:
 
 @dataclass(frozen=True)
 class StageSubstituted:
-    """The stage's model is not installed; this one runs in its place. `cure` installs the right one."""
+    """The stage's model is not installed; this one runs in its place. `cure` installs the right one.
+
+    A `spare` one does so for want of any other.
+    """
 
     at: float
     stage: str
     model: str
     cure: str
+    spare: bool = False
 
 
 @dataclass(frozen=True)

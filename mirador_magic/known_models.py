@@ -67,4 +67,20 @@ SMOLLM2 = KnownModel(
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
 )
 
-KNOWN: Mapping[str, KnownModel] = {SMOLLM2.name: SMOLLM2}
+QWEN3 = KnownModel(
+    "qwen3-0.6b",
+    "Qwen3, a model of 600 million parameters",
+    "Apache-2.0",
+    OnHub("hf:Qwen/Qwen3-0.6B-GGUF/Qwen3-0.6B-Q8_0.gguf", download=640_000_000),
+)
+
+KNOWN: Mapping[str, KnownModel] = {model.name: model for model in (SMOLLM2, QWEN3)}
+
+
+def offered(model: KnownModel) -> str:
+    """What fetches it and what that costs, for people."""
+    return f"%mirador pull {model.name} ({_size(model.source.download)}, {model.licence})"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 / 2 else f"{count / 1e6:.0f} MB"

@@ -52,7 +52,7 @@ VERBS: Mapping[str, Known] = {
     "settings": {},
     "pull": {},
     "warm": {"--status": None},
-    "provision": {"--phrasebook": None, "--yes": None, "--context": "FILE"},
+    "provision": {"--yes": None, "--context": "FILE"},
     "doctor": {"--json": None},
     "endpoints": {},
     "history": {},

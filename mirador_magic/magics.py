@@ -83,7 +83,6 @@ class MiradorMagics(Magics):
         %mirador warm [MODEL …]                 load the stages' models and their prompts beforehand
         %mirador warm --status                  which are in memory, and how long they took
         %mirador provision [--yes]              what the stages' models lack, and install it
-        %mirador provision --phrasebook         put Mirador's own tiny model into Ollama too
         %mirador pull hf:ORG/REPO/FILE.gguf     fetch a model for the embedded engine
         %mirador doctor [--json]                what is wrong here, and what mends it
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mirador_magic import phrasebook, provision, showing
+from mirador_magic import provision, showing
 from mirador_magic.errors import UsageError
 from mirador_magic.line import Line
 from mirador_magic.session import Session
@@ -30,10 +30,6 @@ async def controls(session: Session, read: Line) -> object:
 
 
 async def provide(session: Session, read: Line) -> None:
-    if "--phrasebook" in read.options:
-        label = await session.provision_phrasebook()
-        print(f"{label} has {phrasebook.NAME} now → %%mirador --model {phrasebook.NAME}")
-        return
     context = read.options.get("--context")
     needs = await session.plan(Path(context) if context else None)
     print("\n".join(filter(None, [*map(provision.told, needs), provision.note(needs)])))

@@ -18,12 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mirador_magic import phrasebook
 from mirador_magic.engines._ollama_models import Installing, Modelfile, read_modelfile
 from mirador_magic.engines.base import Message, ModelInfo
 from mirador_magic.engines.ollama import OllamaEngine
 from mirador_magic.errors import UsageError
-from mirador_magic.stages import DEFAULT_STAGES, ModelOptions, ModelStage, plain
+from mirador_magic.stages import DEFAULT_STAGES, ModelStage, plain
 
 MODELS = Path(__file__).parent / "models"
 CONTEXT_BYTES = 8_000  # about half of the 4096 tokens that the personal model reads
@@ -44,7 +43,7 @@ _ABOUT_THE_READER = (
 class Need:
     """What a stage's model wants done.
 
-    A model is pulled, or created: of the model `base`, or without one from what comes with Mirador.
+    A model is pulled, or created of the model `base`.
     `pulls` is what is downloaded for it, unless that is there or comes with an earlier need; where
     all of it comes with an earlier one, `action` is none and `shared` that one's stage. `instead` is
     the model that answers meanwhile. `context` is the user's file that goes into the model.
@@ -62,33 +61,23 @@ class Need:
 
 
 def on(stage: ModelStage, model: str) -> ModelStage:
-    """The stage on this model. A phrase book is read, not sampled: its temperature is 0."""
-    options = stage.options
-    if phrasebook.is_phrasebook(model):
-        options = dataclasses.replace(options, temperature=0.0)
-    return dataclasses.replace(stage, model=model, options=options)
+    """The stage on this model."""
+    return dataclasses.replace(stage, model=model)
 
 
 def substitute(stage: ModelStage, installed: Sequence[ModelInfo]) -> ModelStage | None:
     """The stage on an installed model that stands in for its own, where one can.
 
-    The smallest is for the first stage, the largest for the last; the phrase book is for all where
+    The smallest is for the first stage, the largest for the last; what is spare is for all where
     there is nothing else.
     """
     places = {(own.name, own.model): place for place, own in enumerate(DEFAULT_STAGES)}
     place = places.get((stage.name, stage.model))
     fit = sorted((model for model in installed if _can_chat_here(model)), key=_size)
-    fit = [model for model in fit if not phrasebook.is_phrasebook(model.name)] or fit
+    fit = [model for model in fit if not model.spare] or fit
     if place is None or not fit:
         return None
     return on(stage, fit[math.ceil((len(fit) - 1) * place / (len(places) - 1))].name)
-
-
-async def create_phrasebook(engine: OllamaEngine) -> None:
-    """Put the phrase book into Ollama, so that a plain chat with it asks as quick_response does."""
-    options = ModelOptions(temperature=0.0)
-    system = DEFAULT_STAGES[0].system_prompt
-    await engine.create(phrasebook.NAME, phrasebook.FILE, system, options)
 
 
 def plan(
@@ -146,8 +135,8 @@ async def fulfil(
         name = plain(need.model)
         if need.action == "none" or (need.state == "missing" and name in there):
             continue
-        source = need.base if need.action == "create" else need.model
-        if source and plain(source) not in there:
+        source = need.base or need.model
+        if plain(source) not in there:
             await _pull(source, engine, tell)
             there.add(plain(source))
         if need.action == "create":
@@ -203,10 +192,10 @@ def _need(
         return need
     made = modelfile(stage.model)
     base = made.base if made else None
-    source = base if made or phrasebook.is_phrasebook(stage.model) else stage.model
-    pulls = source if source and plain(source) not in {*there, *brought} else None
+    source = base or stage.model
+    pulls = source if plain(source) not in {*there, *brought} else None
     brought |= dict.fromkeys((name, plain(pulls or name)), stage.name)
-    action: Literal["pull", "create"] = "pull" if source == stage.model else "create"
+    action: Literal["pull", "create"] = "create" if base else "pull"
     return dataclasses.replace(need, action=action, base=base, pulls=pulls, context=context)
 
 
@@ -216,7 +205,7 @@ def _steps(need: Need) -> str:
         return f"comes with {need.shared}"
     steps = [f"pull {need.pulls}"] if need.pulls else []
     if need.action == "create":
-        steps.append(f"create it from {need.base or 'what comes with Mirador'}")
+        steps.append(f"create it from {need.base}")
         if need.context:
             steps[-1] += f" with {need.context.name} in its prompt"
         elif plain(need.model) == _PERSONAL:
@@ -233,11 +222,8 @@ async def _pull(model: str, engine: OllamaEngine, tell: Callable[[Installing], N
 
 
 async def _create(need: Need, engine: OllamaEngine, tell: Callable[[Installing], None]) -> None:
-    made = modelfile(need.model)
     tell(Installing(need.model, "create", "being created"))
-    if made is None:
-        await create_phrasebook(engine)
-    else:
+    if made := modelfile(need.model):
         await engine.derive(need.model, _with(made, need.context))
     tell(Installing(need.model, "create", "created"))
 

@@ -33,7 +33,6 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 from urllib.parse import urlsplit
 
-from mirador_magic import phrasebook
 from mirador_magic.errors import (
     BrokenStream,
     EngineError,
@@ -44,7 +43,7 @@ from mirador_magic.errors import (
 )
 from mirador_magic.stages import nearest
 
-EXAMPLE = f"%mirador pull {phrasebook.SUGGESTED}"
+EXAMPLE = "%mirador pull hf:Qwen/Qwen3-0.6B-GGUF/Qwen3-0.6B-Q8_0.gguf"
 
 _TELL_SECONDS = 0.1
 _AGAIN = "run it again: it goes on where it stopped"

@@ -358,5 +358,6 @@ class Run:
             near = nearest(plain(stage.model), [plain(info.name) for info in models])
             cure = f"{near} else {missing.cure}" if near else missing.cure
             raise type(missing)(f"{missing.what} (installed: {names})", cure) from missing
-        self._emit(StageSubstituted(self._clock(), stage.name, instead.model, missing.cure))
+        spare = any(info.spare and info.name == instead.model for info in models)
+        self._emit(StageSubstituted(self._clock(), stage.name, instead.model, missing.cure, spare))
         return instead

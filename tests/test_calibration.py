@@ -260,19 +260,16 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     confidence.forget()
 
 
-def test_the_users_own_calibration_goes_before_the_packages(own: Path) -> None:
+def test_a_calibration_is_kept_from_fifty_answers_on(own: Path) -> None:
     assert confidence.calibration_of("tiny", "quick_response") is None
     kept.keep(answered(drawn(49)))
     assert confidence.calibration_of("tiny", "quick_response") is None  # one too few
     kept.keep(answered(drawn(60)))
     known = confidence.calibration_of("tiny:latest", "quick_response")
     assert known and known.answers == 60
-    packaged = confidence.calibration_of("mirador-phrasebook", "synthesis")
-    kept.keep(
-        [Answered("mirador-phrasebook", "synthesis", str(i), p) for i, p in enumerate(drawn(50))]
-    )
-    again = confidence.calibration_of("mirador-phrasebook", "synthesis")
-    assert packaged and again and (packaged.answers, again.answers) == (794, 50)
+    kept.keep([Answered("other", "synthesis", str(i), p) for i, p in enumerate(drawn(50))])
+    both = [confidence.calibration_of(*of) for of in KEPT_OF]
+    assert [each and each.answers for each in both] == [60, 50]
 
 
 def test_what_is_kept_of_a_curve_is_read_back(own: Path) -> None:
@@ -285,10 +282,16 @@ def test_what_is_kept_of_a_curve_is_read_back(own: Path) -> None:
 
 def test_a_users_file_that_was_edited_costs_no_answer(own: Path) -> None:
     own.parent.mkdir(parents=True)
-    own.write_text('{"tiny": {"quick_response": {"slope": "steep"}, "s": 3}, "x": []}')
+    line = '{"slope": 1, "intercept": 0, "answers": 50}'
+    own.write_text(
+        f'{{"tiny": {{"quick_response": {{"slope": "steep"}}, "s": 3}}, "x": [], "y": {{"s": {line}}}}}'
+    )
     confidence.forget()
     assert confidence.calibration_of("tiny", "quick_response") is None
-    assert confidence.calibration_of("mirador-phrasebook", "synthesis")
+    assert confidence.calibration_of("y", "s")
+
+
+KEPT_OF = [("tiny", "quick_response"), ("other", "synthesis")]
 
 
 class Knowing(ScriptedEngine):
@@ -438,6 +441,9 @@ def test_the_picture_is_drawn_by_matplotlib() -> None:
 KNOWING = """
 import math
 from mirador_magic.engines.base import Chunk
+
+KEPT_OF = [("tiny", "quick_response"), ("other", "synthesis")]
+
 
 class Knowing(ScriptedEngine):
     async def stream(self, request):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mirador_magic import confidence, phrasebook
+from mirador_magic import confidence
 from mirador_magic.confidence import (
     FAIR,
     HELD,
@@ -218,13 +221,28 @@ def test_the_weakest_sentence_is_one_of_the_texts(text: str, logs: list[float]) 
     assert gauge.weakest(text) in text
 
 
-@pytest.mark.parametrize("name", [phrasebook.NAME, f"{phrasebook.NAME}:latest"])
-def test_the_phrase_books_confidence_is_calibrated(name: str) -> None:
+@pytest.fixture
+def calibrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A calibration of the model `known` in quick_response, of 140 answers."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    file = confidence.user_file()
+    file.parent.mkdir(parents=True)
+    line = {"slope": 2.0, "intercept": -1.0, "answers": 140}
+    file.write_text(json.dumps({"known": {"quick_response": line}}))
+    confidence.forget()
+    yield
+    confidence.forget()
+
+
+@pytest.mark.usefixtures("calibrated")
+@pytest.mark.parametrize("name", ["known", "known:latest"])
+def test_a_confidence_is_calibrated_where_answers_were_labelled(name: str) -> None:
     sure, how, answers = judged(gauge_of([-0.001] * 50), 0.6, name, "quick_response")
     unsure, _, _ = judged(gauge_of([-1.0] * 50), 0.6, name, "quick_response")
-    assert (how, answers) == ("calibrated", 794)
+    assert (how, answers) == ("calibrated", 140)
     assert sure > unsure
     assert band(unsure) is UNSURE
+    assert judged(gauge_of([-0.001] * 50), 0.6, name, "synthesis").how == "measured"
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
@@ -244,6 +262,7 @@ def test_the_bands_begin_where_the_panel_says(value: float, name: confidence.Ban
     assert band(value) is name
 
 
+@pytest.mark.usefixtures("calibrated")
 def test_the_panel_says_how_a_confidence_was_had() -> None:
     state = RunState(clock=lambda: 2.0)
     stage = ModelStage("quick_response", "tiny", 0.6, 5.0, "Be brief.")
@@ -252,11 +271,19 @@ def test_the_panel_says_how_a_confidence_was_had() -> None:
     assert words.trust(state.answer()[stage.name]) == "○ 60 % low declared"
     state(ChunkReceived(1.0, stage.name, "so", (math.log(0.8),) * 4))
     assert words.trust(state.answer()[stage.name]) == "● ~80 % fair measured"
-    state(StageSubstituted(1.0, stage.name, phrasebook.NAME, "ollama pull tiny"))
-    (way_out,) = state.answer()[stage.name].notes
-    assert way_out.endswith("→ ollama pull tiny")
+    state(StageSubstituted(1.0, stage.name, "known", "ollama pull tiny"))
     said = words.trust(state.answer()[stage.name])
-    assert re.fullmatch(r"● 0\.\d\d \w+ calibrated \(n=794\)", said)
+    assert re.fullmatch(r"● 0\.\d\d \w+ calibrated \(n=140\)", said)
+
+
+def test_a_spare_model_says_once_what_it_is() -> None:
+    state = state_after(
+        StageSubstituted(1.0, STAGE.name, "smollm2", "ollama pull a", spare=True),
+        StageSubstituted(1.0, LATER.name, "smollm2", "ollama pull b", spare=True),
+    )
+    (note,), none = (stage.notes for stage in state.answer().stages)
+    assert "small and often wrong" in note and "%mirador pull qwen3-0.6b (0.6 GB" in note
+    assert none == ()
 
 
 @given(st.floats(0, 1))

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ollama import Client, ProgressResponse
 
-from mirador_magic import phrasebook, prompts, provision
+from mirador_magic import prompts, provision
 from mirador_magic.engines._ollama_models import (
     Installing,
     Layers,
@@ -198,10 +198,12 @@ def test_a_file_is_nothing_to_install(tmp_path: Path) -> None:
     assert (need.state, need.action) == ("installed", "none")
 
 
-def test_the_phrase_book_comes_with_mirador() -> None:
-    (need,) = plan([on(phrasebook.NAME)], [])
-    assert told(need).endswith("not installed → create it from what comes with Mirador")
-    assert need.pulls is None
+def test_a_spare_model_stands_back_where_there_is_another() -> None:
+    both = [ModelInfo("smollm2", 9, spare=True), ModelInfo("tiny", 2)]
+    for stage in DEFAULT_STAGES:
+        assert (instead := provision.substitute(stage, both)) and instead.model == "tiny"
+        assert (alone := provision.substitute(stage, both[:1])) and alone.model == "smollm2"
+        assert provision.substitute(stage, []) is None
 
 
 def test_a_context_is_taken_even_where_the_model_is_there(about_me: Path) -> None:

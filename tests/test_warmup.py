@@ -106,7 +106,7 @@ def test_what_is_prefilled_is_what_a_question_begins_with() -> None:
 
 
 def test_the_prompts_shared_beginning_is_what_it_was() -> None:
-    """Byte for byte: another one costs every user's cache, and the phrase book its training."""
+    """Byte for byte: another one costs every user's cache."""
     deep = prompts.request(DEFAULT_STAGES[1], "Why?", [("quick_response", "So.\nOr so.")])
     system, user = deep.messages
     assert system.content == (

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mirador_magic import phrasebook, provision, verbs
+from mirador_magic import provision, verbs
 from mirador_magic.cli.asking import ask
 from mirador_magic.cli.shell import here
 from mirador_magic.line import Line
@@ -96,10 +96,6 @@ async def _doctor(session: Session, args: Namespace) -> int:
 
 
 async def _provision(session: Session, args: Namespace) -> int:
-    if args.phrasebook:
-        label = await session.provision_phrasebook()
-        print(f"{label} has {phrasebook.NAME} now → mirador --model {phrasebook.NAME} QUESTION")
-        return 0
     needs = await session.plan(Path(args.context) if args.context else None)
     told = filter(None, [*map(provision.told, needs), provision.note(needs)])
     print("\n".join(map(here, told)), flush=True)
@@ -186,7 +182,6 @@ VERBS: Mapping[str, Verb] = {
         options={
             "--yes": ("", "install it, without being asked"),
             "--context": ("FILE", "a text about you, for the model of the last stage"),
-            "--phrasebook": ("", "put Mirador's own tiny model into Ollama instead"),
         },
     ),
     "pull": Verb(_pull, "fetch a model for the embedded engine", "hf:ORG/REPO/FILE.gguf"),

@@ -1,7 +1,6 @@
-"""What labelled answers say of a measured confidence: kept by model and stage, in two files.
+"""What labelled answers say of a measured confidence: kept by model and stage, in the user's data folder.
 
-One comes with the package (models/calibration.json); the user's own, in the user's data folder, goes
-before it. A file or a line that cannot be read is as good as none.
+A file or a line that cannot be read is as good as none.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ def user_file() -> Path:
 
 
 def forget() -> None:
-    """Read the files again when one is next asked for."""
+    """Read the file again when one is next asked for."""
     _known.cache_clear()
 
 
@@ -66,11 +65,10 @@ def forget() -> None:
 def _known() -> Mapping[str, Mapping[str, Calibration]]:
     """By model and stage."""
     known: dict[str, dict[str, Calibration]] = {}
-    for file in (Path(__file__).parent.parent / "models" / "calibration.json", user_file()):
-        for model, stages in _read(file).items():
-            for stage, told in (stages if isinstance(stages, dict) else {}).items():
-                if line := _line(told):
-                    known.setdefault(plain(model), {})[stage] = line
+    for model, stages in _read(user_file()).items():
+        for stage, told in (stages if isinstance(stages, dict) else {}).items():
+            if line := _line(told):
+                known.setdefault(plain(model), {})[stage] = line
     return known
 
 

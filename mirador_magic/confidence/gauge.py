@@ -24,8 +24,7 @@ class Gauge:
 
         measured = 0.5 * the lowest G so far + 0.3 * the 10 % quantile of p + 0.2 * the last G
 
-    The first tokens count too: on the phrase book they choose the answer. A plain mean hides one
-    bad sentence in a long answer; the lowest group finds it (DeepConf,
+    The first tokens count too. A plain mean hides one bad sentence in a long answer; the lowest group finds it (DeepConf,
     arXiv 2508.15260), quantiles do not depend on the length (Gupta et al., ICLR 2024).
 
     A chunk counts as a whole, for prose or for code: its entries are no characters of its text.

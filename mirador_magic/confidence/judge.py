@@ -15,8 +15,8 @@ How = Literal["declared", "measured", "calibrated"]
 
 LEAST_PAST = 20  # answers of a model in a stage from which on they tell what is usual for it
 _OWN, _OTHERS = 0.35, 0.5  # weights of what is unusual, and of the agreement
-# Of two right answers to one question, by stages that follow each other, in the phrase book's corpus:
-# median and deviation. Answers to different questions have 0.25.
+# Of two right answers to one question, by stages that follow each other: median and deviation, over
+# 140 questions with written answers. Answers to different questions have 0.25.
 _AGREES, _SPREAD = 0.35, 0.16
 
 

@@ -60,7 +60,8 @@ class ModelInfo:
 
     Of a model in memory, `size` is in bytes of memory, `vram` how many of these are a GPU's, and
     `until` the time (seconds since 1970) when it leaves unless it is asked again; None is never.
-    One that is `away` runs past this machine: it stands in for no other.
+    One that is `away` runs past this machine: it stands in for no other. One that is `spare` stands
+    in only where nothing else does.
     """
 
     name: str
@@ -68,6 +69,7 @@ class ModelInfo:
     vram: int = 0
     until: float | None = None
     away: bool = False
+    spare: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """The embedded engine: llama.cpp (xllamacpp) in a child process, for any GGUF file.
 
 A model is named by the path of its file, or by the file's name without `.gguf` if it lies in the
-engine's folder ($MIRADOR_MODELS, or ~/.local/share/mirador/models). The phrase book is always
-there. The first question to a model starts a child (`_embedded_child.py`), which stays until
-`aclose()`; another num_ctx replaces it.
+engine's folder ($MIRADOR_MODELS, or ~/.local/share/mirador/models). SmolLM2 is there too where its
+package is installed, and stands in where there is no other. The first question to a model starts a
+child (`_embedded_child.py`), which stays until `aclose()`; another num_ctx replaces it.
 
     parent                                   child
     Popen, one JSON argument ──────────────▶ loads the model
@@ -27,11 +27,12 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
-from mirador_magic import phrasebook
+from mirador_magic.engines import _gguf
 from mirador_magic.engines._embedded_process import Child, not_installed
 from mirador_magic.engines._embedded_stream import paced
 from mirador_magic.engines.base import ChatRequest, Chunk, Loaded, ModelInfo
 from mirador_magic.errors import EngineUnavailable, ModelMissing
+from mirador_magic.known_models import KNOWN, SMOLLM2, InPackage
 
 
 class EmbeddedEngine:
@@ -62,8 +63,13 @@ class EmbeddedEngine:
             raise not_installed()
 
     async def models(self) -> list[ModelInfo]:
-        own = [ModelInfo(file.stem, file.stat().st_size) for file in _ggufs(self.folder)]
-        return [*own, ModelInfo(phrasebook.NAME, phrasebook.FILE.stat().st_size)]
+        files = {file.stem: file for file in _ggufs(self.folder)}
+        if packaged := _packaged(SMOLLM2.name):
+            files.setdefault(SMOLLM2.name, packaged)
+        return [
+            ModelInfo(name, _gguf.size(file), spare=name == SMOLLM2.name)
+            for name, file in files.items()
+        ]
 
     async def resident(self) -> list[ModelInfo]:
         children = [child for child in self._children.values() if child.version and not child.gone]
@@ -138,18 +144,26 @@ def _default_folder() -> Path:
 
 
 def _ggufs(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.glob("*.gguf") if file.is_file())
+    return sorted(file for file in folder.glob("*.gguf") if _gguf.chats(file))
+
+
+def _packaged(model: str) -> Path | None:
+    """The file of a model that is known by this name, where its package is installed."""
+    known = KNOWN.get(model)
+    return known.source.installed() if known and isinstance(known.source, InPackage) else None
 
 
 def _find(model: str, folder: Path) -> Path:
-    if phrasebook.is_phrasebook(model):
-        return phrasebook.FILE
     given = Path(model).expanduser()
     is_path = given.suffix.lower() == ".gguf"
     for file in [given] if is_path else [folder / f"{model}.gguf", given]:
         if file.is_file():
             return file.resolve()
+    if packaged := _packaged(model):
+        return packaged
     raise ModelMissing(
         f"there is no file {model}" if is_path else f"there is no model {model} in {folder}",
-        "name a GGUF file: --model path/to/model.gguf",
+        f"%mirador pull {model}"
+        if model in KNOWN
+        else "name a GGUF file: --model path/to/model.gguf",
     )

@@ -24,7 +24,6 @@ import time
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing, suppress
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from mirador_magic.engines._ollama_errors import translated, unpulled
@@ -39,7 +38,6 @@ from mirador_magic.errors import (
     RequestRefused,
 )
 from mirador_magic.events import StreamEnd
-from mirador_magic.stages import ModelOptions
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -179,14 +177,6 @@ class OllamaEngine:
                 async with asyncio.timeout(LAST_BYTES_S):
                     await self._ask(request.model, anext(replies, None))
         yield Chunk(end=await self._end(request, reply))
-
-    async def create(self, model: str, file: Path, system: str, options: ModelOptions) -> None:
-        """Make a model of a GGUF file, with this system prompt and these options as its defaults."""
-        client = await self._connected()
-        digest = await self._ask(model, client.create_blob(file))
-        runner = {k: v for k, v in asdict(options).items() if v is not None} | {"num_thread": 1}
-        made = client.create(model, files={file.name: digest}, system=system, parameters=runner)
-        await self._ask(model, made)
 
     async def pull(self, model: str) -> AsyncGenerator[Installing, None]:
         """Fetch a model from its registry. Closing the stream stops that; the next goes on there."""

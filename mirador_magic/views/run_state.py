@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from mirador_magic import phrasebook
 from mirador_magic.events import (
     ChunkReceived,
     EngineChosen,
@@ -30,12 +29,17 @@ from mirador_magic.events import (
     ThinkingReceived,
     TurnsLeftOut,
 )
+from mirador_magic.known_models import QWEN3, SMOLLM2, offered
 from mirador_magic.stages import DEFAULT_STAGES
 from mirador_magic.views.answer import Answer, joined
 from mirador_magic.views.stage_state import StageState
 from mirador_magic.warmup import Warmth
 
 QUICK = DEFAULT_STAGES[0].name
+_SPARE = (
+    f"{SMOLLM2.what}, answers for want of another: the bars tell how sure it was "
+    f"→ for a larger one: Ollama, or {offered(QWEN3)}"
+)
 
 
 class RunState:
@@ -71,7 +75,7 @@ class RunState:
         self.first: float | None = None
         self.ended: float | None = None
         self.outcome: Outcome | None = None
-        self._way_out_told = False
+        self._is_spare_told = False
 
     def __call__(self, event: Event) -> None:
         self.apply(event)
@@ -154,9 +158,9 @@ class RunState:
                 state.status, state.started = "asked", event.at
             case StageSubstituted():
                 self.stages[event.stage].substituted(event)
-                if phrasebook.is_phrasebook(event.model) and not self._way_out_told:
-                    self._way_out_told = True
-                    self.stages[event.stage].notes.append(f"{phrasebook.WAY_OUT} → {event.cure}")
+                if event.spare and not self._is_spare_told:
+                    self._is_spare_told = True
+                    self.stages[event.stage].notes.append(_SPARE)
             case StageFinished():
                 self._stage_finished(event)
             case NextPlanned() | StageDelayed():

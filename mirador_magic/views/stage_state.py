@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from mirador_magic import phrasebook
 from mirador_magic.confidence import Gauge, judged
 from mirador_magic.events import (
     ChunkReceived,
@@ -101,7 +100,7 @@ class StageState:
             self.thought = event.at
 
     def substituted(self, event: StageSubstituted) -> None:
-        if not phrasebook.is_phrasebook(event.model):
+        if not event.spare:
             self.notes.append(
                 f"{self.model} is not installed, so {event.model} answers → {event.cure}"
             )

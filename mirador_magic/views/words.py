@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 
-from mirador_magic import phrasebook
 from mirador_magic.confidence import HELD, LEAST_PAST, band
 from mirador_magic.views.answer import LIVE, Answer, StageAnswer
 from mirador_magic.warmup import Warmth
@@ -71,7 +70,6 @@ def header(answer: Answer) -> str:
 def stage_line(stage: StageAnswer) -> str:
     """What stands beside a stage's name: its model, its state, its time and pace."""
     parts = [one_line(stage.model).removesuffix(":latest")]
-    parts += [phrasebook.LABEL] if phrasebook.is_phrasebook(stage.model) else []
     parts.append("warming" if is_warming(stage) else (_STATES | _ENDS)[stage.status])
     if stage.warmth:
         parts.append(stage.warmth)

@@ -31,7 +31,7 @@ from mirador_magic.errors import (
     RequestRefused,
 )
 from mirador_magic.events import StreamEnd
-from mirador_magic.phrasebook import FILE
+from mirador_magic.known_models import SMOLLM2
 from mirador_magic.settings import Settings, of_environment
 from mirador_magic.stages import ModelOptions
 from tests.support import reciting_gguf, virtual_time
@@ -195,16 +195,16 @@ def test_models_are_the_files_of_the_folder(folder: Path, tmp_path: Path) -> Non
 
     async def scene(engine: EmbeddedEngine) -> None:
         kept: Engine = engine
-        *own, phrasebook = await kept.models()
+        *own, packaged = await kept.models()
         assert own == [ModelInfo(name, sizes[name]) for name in sorted(sizes)]
-        assert phrasebook == ModelInfo("mirador-phrasebook", FILE.stat().st_size)
+        assert packaged == ModelInfo("smollm2", SMOLLM2.size or 0, spare=True)
         assert await kept.resident() == []
         assert kept.label == "embedded llama.cpp"
         await kept.probe()
         await kept.load(ChatRequest("recites", [], ModelOptions()))
         (resident,) = await kept.resident()
         assert resident.name == "recites" and resident.size > sizes["recites"]
-        assert await EmbeddedEngine(tmp_path / "none").models() == [phrasebook]
+        assert await EmbeddedEngine(tmp_path / "none").models() == [packaged]
 
     play(folder, scene)
 
