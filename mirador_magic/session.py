@@ -237,15 +237,16 @@ class Session:
         return await self._endpoints.engine(models, home)
 
     async def pull(self, text: str, tell: Callable[[Progress], None]) -> Path:
-        """Fetch hf:ORG/REPO/FILE.gguf into the embedded engine's folder; `tell` hears how far it is."""
-        from mirador_magic.pull import pull, read_source
+        """Fetch a model for the embedded engine, as mirador_magic.pull reads `text`; `tell` hears how
+        far it is."""
+        from mirador_magic.pull import pull
 
         engine = self.engines.named("embedded", self.settings())
         if not isinstance(engine, EmbeddedEngine):
             raise UsageError(
                 "what runs in the embedded engine's place here has no folder of models"
             )
-        return await pull(read_source(text), engine.folder, tell)
+        return await pull(text, engine.folder, tell)
 
     async def plan(self, context: Path | None = None) -> list[Need]:
         """What the default stages' models lack in Ollama, with the user's own text in `context`."""

@@ -8,7 +8,7 @@ from typing import Any
 from IPython.display import display
 
 from mirador_magic.engines._ollama_models import Installing
-from mirador_magic.pull import Progress
+from mirador_magic.pull.progress import Progress
 from mirador_magic.views import words
 
 _CELLS = 24

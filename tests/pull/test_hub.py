@@ -18,7 +18,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirador_magic import pull as pulling
 from mirador_magic.errors import (
     BrokenStream,
     EngineError,
@@ -27,7 +26,9 @@ from mirador_magic.errors import (
     RequestRefused,
     UsageError,
 )
-from mirador_magic.pull import Progress, Source, pull, read_source
+from mirador_magic.pull import hub as pulling
+from mirador_magic.pull.hub import Source, pull, read_source
+from mirador_magic.pull.progress import Progress
 from tests.support.hub import Hub
 from tests.support.kernels import kernel
 from tests.support.reciting_gguf import write
@@ -211,7 +212,8 @@ def test_in_a_notebook_the_bar_fills_and_the_model_answers(hub: Hub, tmp_path: P
         answer = running.run("%%mirador --engine embedded --model reciter\nwhat?")
         assert "These words came from the hub." in answer.shown[0]["text/plain"]
         for line, said in {
-            "pull": "UsageError: '' is no source",
+            "pull": "UsageError: '' is no source: there are smollm2",
+            "pull smolm2": "did you mean smollm2?",
             "pull hf:acme/good/reciter.bin": "is no source: one looks like",
         }.items():
             cell = running.run(f"%mirador {line}")

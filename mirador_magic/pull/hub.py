@@ -1,4 +1,4 @@
-"""Fetches GGUF files from the Hugging Face hub into the embedded engine's folder.
+"""GGUF files from the Hugging Face hub.
 
     hf:ORG/REPO/sub/FILE.gguf ──▶ FOLDER/.pull/<file>-<version>.part ──▶ FOLDER/FILE.gguf
 
@@ -26,7 +26,6 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -41,6 +40,7 @@ from mirador_magic.errors import (
     RequestRefused,
     UsageError,
 )
+from mirador_magic.pull.progress import Progress, Tell, unwritable
 from mirador_magic.stages import nearest
 
 EXAMPLE = "%mirador pull hf:Qwen/Qwen3-0.6B-GGUF/Qwen3-0.6B-Q8_0.gguf"
@@ -63,15 +63,6 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a file has come, in bytes; `total` is None where the hub does not tell it."""
-
-    file: str
-    done: int
-    total: int | None
-
-
-@dataclass(frozen=True)
 class _Offer:
     """What the hub says about a file: one version of it, and how to ask for that."""
 
@@ -89,7 +80,7 @@ def read_source(text: str) -> Source:
     return Source(found[1], found[2])
 
 
-async def pull(source: Source, folder: Path, tell: Callable[[Progress], None]) -> Path:
+async def pull(source: Source, folder: Path, tell: Tell) -> Path:
     """The complete file in the folder, fetched unless one of the size that the hub tells is there.
 
     `tell` hears of it on the event loop's thread: ten times a second at most, and at the end. A file
@@ -143,7 +134,7 @@ def _hub() -> str:
 class _Meter:
     """Counts the bytes of a file, and tells of them now and then."""
 
-    def __init__(self, file: str, total: int | None, tell: Callable[[Progress], None]) -> None:
+    def __init__(self, file: str, total: int | None, tell: Tell) -> None:
         self._file, self._total, self._tell = file, total, tell
         self._next = -math.inf
         self.done = 0
@@ -298,11 +289,7 @@ def _translated(error: Exception, source: Source, folder: Path, done: int = 0) -
             f"{host} was not reached: {str(error) or type(error).__name__}",
             f"connect, or copy the file by hand into {folder}",
         )
-    why = getattr(error, "strerror", None) or str(error)
-    return EngineError(
-        f"{source.file} cannot be written to {folder}: {why.lower()}",
-        "free some space there, or name another folder: MIRADOR_MODELS",
-    )
+    return unwritable(source.file, folder, getattr(error, "strerror", None) or str(error))
 
 
 def _ggufs(repo: str) -> list[str]:
