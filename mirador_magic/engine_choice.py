@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mirador_magic.engines.base import Engine
 from mirador_magic.engines.embedded import EmbeddedEngine
 from mirador_magic.engines.ollama import OllamaEngine
 from mirador_magic.engines.scripted import ScriptedEngine
-from mirador_magic.errors import EngineUnavailable
+from mirador_magic.errors import EngineUnavailable, NoModel
+from mirador_magic.known_models import SMOLLM2, offered
 from mirador_magic.settings import Settings
 
 Place = tuple[object, ...]
@@ -21,6 +23,7 @@ class Engines:
         self._given: dict[str, Engine] = {}
         self._made: dict[tuple[str, Place], Engine] = {}
         self._answering: dict[tuple[str, Place], Engine] = {}
+        self._silent: EngineUnavailable | None = None  # why Ollama did not answer
 
     def use(self, engine: Engine) -> None:
         """Put this engine in the place of the one of its name."""
@@ -40,13 +43,20 @@ class Engines:
             self._made[made] = _new(name, settings)
         return self._made[made]
 
-    async def answering(self, name: str, settings: Settings) -> Engine:
-        """The engine of this name, known to answer; it is asked once, until it fails to answer."""
+    async def answering(self, name: str, settings: Settings, models: Sequence[str] = ()) -> Engine:
+        """The engine of this name, known to answer; it is asked once, until it fails to answer.
+
+        Raises NoModel where it is the embedded one and has none, nor a file that `models` names.
+        """
         key = name, _place(name, settings)
         if key not in self._answering:
             found = self._auto(settings) if name == "auto" else self._probed(name, settings)
             self._answering[key] = await found
-        return self._answering[key]
+        engine = self._answering[key]
+        if isinstance(engine, EmbeddedEngine) and not engine.has_any(models):
+            del self._answering[key]  # there may be an Ollama the next time
+            raise _no_model(engine.folder, self._silent if name == "auto" else None)
+        return engine
 
     async def aclose(self) -> None:
         """Release what the engines hold: connections, processes, models."""
@@ -59,16 +69,28 @@ class Engines:
         return engine
 
     async def _auto(self, settings: Settings) -> Engine:
-        """Ollama where it answers, else the embedded engine, which brings a model of its own."""
+        """Ollama where it answers, else the embedded engine."""
         try:
             return await self._probed("ollama", settings)
         except EngineUnavailable as without:
+            self._silent = without
             try:
                 return await self._probed("embedded", settings)
             except EngineUnavailable as neither:
                 raise EngineUnavailable(
                     f"{without.what}, and {neither.what}", f"{without.cure}, or {neither.cure}"
                 ) from neither
+
+
+def _no_model(folder: Path, silent: EngineUnavailable | None) -> NoModel:
+    """The two ways to a model, behind what is not there."""
+    whats = [silent.what] if silent else []
+    start = silent.cure.replace("start it", "start Ollama", 1) if silent else ""
+    cures = [offered(SMOLLM2), *([start] if start else [])]
+    return NoModel(
+        f"no model is here: {', and '.join([*whats, f'there is no GGUF file in {folder}'])}",
+        ", or ".join(cures),
+    )
 
 
 def _place(name: str, settings: Settings) -> Place:

@@ -4,6 +4,7 @@
     ├── UsageError              the cell's line, or a call's arguments, cannot be read
     └── EngineError
         ├── EngineUnavailable   no engine answers, or one cannot start
+        │   └── NoModel         none does, and the embedded one has no model
         ├── ModelMissing        the engine does not have this model
         ├── EngineBusy          the engine has no place for one more request
         ├── PromptTooLong       the prompt does not fit into the model's context
@@ -50,6 +51,10 @@ class EngineError(MiradorError):
 
 class EngineUnavailable(EngineError):
     """No engine answers, or one cannot start."""
+
+
+class NoModel(EngineUnavailable):
+    """No other engine answers, and the embedded one has no model to run."""
 
 
 class ModelMissing(EngineError):

@@ -2,12 +2,13 @@
 
 `at` is in seconds of the run's clock (time.perf_counter unless another is given). The order is
 
-    RunStarted EngineChosen? (StageStarted (TurnsLeftOut | StageSubstituted | StageDelayed |
+    RunStarted (ModelAwaited ModelArriving*)* EngineChosen? (StageStarted (TurnsLeftOut | StageSubstituted | StageDelayed |
                 NextPlanned | ThinkingReceived | ChunkReceived)* ModelSwapped?
                 (StageFinished | StageFailed | StageStopped))*
                 RunFinished
 
-and a RunFinished always comes, whatever ends the run. Where the question's route is not known from
+and a RunFinished always comes, whatever ends the run. The question is asked when the engine is chosen,
+so where a model was waited for the run's times count from there. Where the question's route is not known from
 the start, RouteChosen comes once, while the first stage is under way; and once more where what the
 only stage said is the reason for more of them.
 """
@@ -79,6 +80,25 @@ class StageStarted:
 
     at: float
     stage: str
+
+
+@dataclass(frozen=True)
+class ModelAwaited:
+    """There is no model to ask, for this reason; the run waits until one is fetched or found. `cure`
+    is set where one could not be fetched."""
+
+    at: float
+    what: str
+    cure: str
+
+
+@dataclass(frozen=True)
+class ModelArriving:
+    """A model is being fetched for the run, and has come so far, in bytes."""
+
+    at: float
+    done: int
+    total: int
 
 
 @dataclass(frozen=True)
@@ -193,6 +213,8 @@ class RunFinished:
 Event = (
     RunStarted
     | RouteChosen
+    | ModelAwaited
+    | ModelArriving
     | EngineChosen
     | StageStarted
     | StageSubstituted

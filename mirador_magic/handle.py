@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from mirador_magic.metrics import Meter, RunMetrics
@@ -19,7 +19,14 @@ class Handle:
     reach the run; `stop` and `interrupt` do, and keep what was written.
     """
 
-    def __init__(self, run: Run, state: RunState, watchers: Watchers, meter: Meter) -> None:
+    def __init__(
+        self,
+        run: Run,
+        state: RunState,
+        watchers: Watchers,
+        meter: Meter,
+        fetch: Callable[[], None] | None = None,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._run = run
         self._state = state
@@ -28,6 +35,7 @@ class Handle:
         # Read the error once, so that a run that nobody awaits raises no complaint of asyncio's.
         self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
         self.watch = watchers.add
+        self.fetch = fetch  # a model, where the run waits for one; None where it does not wait
 
     def __await__(self) -> Generator[Any, None, Answer]:
         yield from asyncio.shield(self._task).__await__()

@@ -79,8 +79,10 @@ KNOWN: Mapping[str, KnownModel] = {model.name: model for model in (SMOLLM2, QWEN
 
 def offered(model: KnownModel) -> str:
     """What fetches it and what that costs, for people."""
-    return f"%mirador pull {model.name} ({_size(model.source.download)}, {model.licence})"
+    return f"%mirador pull {model.name} ({download(model)}, {model.licence})"
 
 
-def _size(count: int) -> str:
+def download(model: KnownModel) -> str:
+    """How much is downloaded for it, for people."""
+    count = model.source.download
     return f"{count / 1e9:.1f} GB" if count >= 1e9 / 2 else f"{count / 1e6:.0f} MB"

@@ -164,8 +164,10 @@ class MiradorMagics(Magics):
         if "--show-prompt" in read.options:
             print(self.session.prompt(request))
             return None
-        handle = self.session.start(request)
-        view = self._showing.view(handle, read, request, clickable=awaited or background)
+        clickable = awaited or background
+        awaits = self._showing.can_ask_back(read, clickable=clickable)
+        handle = self.session.start(request, awaits=awaits)
+        view = self._showing.view(handle, read, request, clickable=clickable)
         handle.watch(view)
         name = None if background else read.name
         handle.watch(lambda event: self._bind(event, handle, name))

@@ -23,6 +23,7 @@ from mirador_magic.events import (
     ChunkReceived,
     EngineChosen,
     Event,
+    ModelAwaited,
     ModelSwapped,
     Outcome,
     RouteChosen,
@@ -187,6 +188,7 @@ class Meter:
         self._engine = self._route = ""
         self._outcome: Outcome = "failed"  # until it is known better
         self._error = ""
+        self._is_awaiting = False
 
     def __call__(self, event: Event) -> None:
         """Fold one event in. The most frequent kind is looked at first."""
@@ -214,8 +216,12 @@ class Meter:
                 self._route = event.why
                 for each in event.stages:
                     self._stages.setdefault(each.name, _Stage(each.model))
+            case ModelAwaited():
+                self._is_awaiting = True
             case EngineChosen():
                 self._engine = event.label
+                if self._is_awaiting:
+                    self._started = event.at
             case RunFinished():
                 self._outcome, self._ended = event.outcome, event.at
                 self._error = type(event.error).__name__ if event.error else ""

@@ -16,6 +16,7 @@ from mirador_magic import endpoints as endpoints_
 from mirador_magic import provision
 from mirador_magic import request as requests
 from mirador_magic import settings as settings_
+from mirador_magic.awaiting import Awaiting
 from mirador_magic.engine_choice import Engines
 from mirador_magic.engines._ollama_models import Installing
 from mirador_magic.engines.base import Engine
@@ -25,6 +26,7 @@ from mirador_magic.engines.ollama import OllamaEngine
 from mirador_magic.errors import EngineUnavailable, MiradorError, UsageError
 from mirador_magic.events import Event, RunFinished, StageFailed
 from mirador_magic.handle import Handle
+from mirador_magic.known_models import SMOLLM2
 from mirador_magic.metrics import Meter
 from mirador_magic.overlap import Overlap
 from mirador_magic.provision import Need
@@ -126,10 +128,13 @@ class Session:
         """Put this engine in the place of the one of its name, for the runs that start from now on."""
         self.engines.use(engine)
 
-    def start(self, request: Request, past: Answer | None = None) -> Handle:
+    def start(
+        self, request: Request, past: Answer | None = None, *, awaits: bool = False
+    ) -> Handle:
         """Start a run on the running loop; it takes its first step when the caller next awaits.
 
         With `past` the run goes on from that answer: its stages are one of those again, or one more.
+        Where there is no model to ask, one that `awaits` waits for it, and fails otherwise.
         """
         self.in_force = base = self.settings()
         settings, endpoints = base.over(request.settings), self.endpoints()
@@ -151,10 +156,11 @@ class Session:
         overlap = Overlap(open_engine, warmup.installed, warmup.history, watchers)
         if here := not any(map(endpoints.of, models)):  # else nobody can tell what is in memory
             watchers.add(overlap)
+        awaiting = Awaiting(open_engine, self._fetch, watchers) if awaits else None
         run = Run(
             request.question,
             stages,
-            open_engine,
+            awaiting.engine if awaiting else open_engine,
             watchers,
             earlier=requests.drafts(past, stages[0].name) if past else (),
             turns=request.turns,
@@ -164,7 +170,7 @@ class Session:
             substitute=provision.substitute,
             during=functools.partial(warmup.held, overlap if here else None),
         )
-        handle = Handle(run, state, watchers, meter)
+        handle = Handle(run, state, watchers, meter, awaiting.agree if awaiting else None)
         self._follow(handle, request, settings, past)
         handle.watch(trust.keeper(state.measured))
         return handle
@@ -233,7 +239,7 @@ class Session:
         name = settings["engine"]
         if name == "auto" and models[0].endswith(".gguf"):
             name = "embedded"
-        home = functools.partial(self.engines.answering, name, settings)
+        home = functools.partial(self.engines.answering, name, settings, models)
         return await self._endpoints.engine(models, home)
 
     async def pull(self, text: str, tell: Callable[[Progress], None]) -> Path:
@@ -247,6 +253,9 @@ class Session:
                 "what runs in the embedded engine's place here has no folder of models"
             )
         return await pull(text, engine.folder, tell)
+
+    async def _fetch(self, tell: Callable[[Progress], None]) -> None:
+        await self.pull(SMOLLM2.name, tell)
 
     async def plan(self, context: Path | None = None) -> list[Need]:
         """What the default stages' models lack in Ollama, with the user's own text in `context`."""

@@ -61,9 +61,23 @@ class Showing:
 
         further = self._further(handle, request, read.name if "--bg" not in read.options else None)
         outlives = "--bg" in read.options
-        live = clickable and (outlives or ipykernel_version() >= (7,))
-        stop = handle.stop if live else None
-        return Panel(answer, stop, further, buffered=buffered, outlives=outlives)
+        stop = handle.stop if self._hears(read, clickable=clickable) else None
+        return Panel(
+            answer, stop, further, buffered=buffered, outlives=outlives, fetch=handle.fetch
+        )
+
+    def can_ask_back(self, read: Line, *, clickable: bool) -> bool:
+        """Whether somebody is there to press a button of the run's panel while it goes on.
+
+        A front end that may be asked for input has a person before it; nbclient and its like have none.
+        """
+        shown_at_once = _is_nbval() or isinstance(self.shell.display_pub, CapturingDisplayPublisher)
+        asks = getattr(kernel_of(self.shell), "_allow_stdin", False)
+        return asks and not shown_at_once and self._hears(read, clickable=clickable)
+
+    def _hears(self, read: Line, *, clickable: bool) -> bool:
+        """Whether a click arrives while the run goes on."""
+        return clickable and ("--bg" in read.options or ipykernel_version() >= (7,))
 
     def _further(self, handle: Handle, request: Request, name: str | None) -> Further:
         """What a click beside this run's finished answer does."""
@@ -71,7 +85,7 @@ class Showing:
 
         def run(stage: str, within: DisplayHandle) -> None:
             asked = dataclasses.replace(request, stages=(stage,), depth=None)
-            again = self.session.start(asked, past=handle.answer)
+            again = self.session.start(asked, past=handle.answer, awaits=True)
             further = self._further(again, request, name)
             panel = Panel(
                 lambda: again.answer,
@@ -80,6 +94,7 @@ class Showing:
                 buffered=False,
                 outlives=True,
                 within=within,
+                fetch=again.fetch,
             )
             again.watch(panel)
             again.watch(lambda event: self._bind(event, again, name))

@@ -23,7 +23,7 @@ import importlib.util
 import math
 import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,13 +63,14 @@ class EmbeddedEngine:
             raise not_installed()
 
     async def models(self) -> list[ModelInfo]:
-        files = {file.stem: file for file in _ggufs(self.folder)}
-        if packaged := _packaged(SMOLLM2.name):
-            files.setdefault(SMOLLM2.name, packaged)
         return [
             ModelInfo(name, _gguf.size(file), spare=name == SMOLLM2.name)
-            for name, file in files.items()
+            for name, file in _models(self.folder).items()
         ]
+
+    def has_any(self, models: Sequence[str] = ()) -> bool:
+        """Whether there is a model to run: one of its own, or a file that one of these names."""
+        return bool(_models(self.folder)) or any(_file(name, self.folder) for name in models)
 
     async def resident(self) -> list[ModelInfo]:
         children = [child for child in self._children.values() if child.version and not child.gone]
@@ -143,8 +144,11 @@ def _default_folder() -> Path:
     return Path("~/.local/share/mirador/models").expanduser()
 
 
-def _ggufs(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.glob("*.gguf") if _gguf.chats(file))
+def _models(folder: Path) -> dict[str, Path]:
+    """By name: the files that chat, and SmolLM2 where its package is installed."""
+    files = {file.stem: file for file in sorted(folder.glob("*.gguf")) if _gguf.chats(file)}
+    packaged = _packaged(SMOLLM2.name)
+    return files | ({SMOLLM2.name: packaged} if packaged and SMOLLM2.name not in files else {})
 
 
 def _packaged(model: str) -> Path | None:
@@ -154,16 +158,22 @@ def _packaged(model: str) -> Path | None:
 
 
 def _find(model: str, folder: Path) -> Path:
-    given = Path(model).expanduser()
-    is_path = given.suffix.lower() == ".gguf"
-    for file in [given] if is_path else [folder / f"{model}.gguf", given]:
-        if file.is_file():
-            return file.resolve()
-    if packaged := _packaged(model):
-        return packaged
+    if file := _file(model, folder):
+        return file
+    is_path = model.lower().endswith(".gguf")
     raise ModelMissing(
         f"there is no file {model}" if is_path else f"there is no model {model} in {folder}",
         f"%mirador pull {model}"
         if model in KNOWN
         else "name a GGUF file: --model path/to/model.gguf",
     )
+
+
+def _file(model: str, folder: Path) -> Path | None:
+    """The file that a model's name means here, None where there is none."""
+    given = Path(model).expanduser()
+    is_path = given.suffix.lower() == ".gguf"
+    for file in [given] if is_path else [folder / f"{model}.gguf", given]:
+        if file.is_file():
+            return file.resolve()
+    return _packaged(model)

@@ -60,6 +60,19 @@ class StageAnswer:
     is_cut: bool = False
 
 
+@dataclass(frozen=True)
+class Missing:
+    """There is no model to ask: why, and what mends it where that is not to bring one.
+
+    Of one that is being fetched `done` of `total` bytes have come; None where none is.
+    """
+
+    what: str
+    cure: str
+    done: int | None = None
+    total: int = 0
+
+
 @dataclass(frozen=True, repr=False)
 class Answer:
     """What came of a question. `outcome` is None while the run goes on.
@@ -67,7 +80,7 @@ class Answer:
     `first_token` and `total` are in seconds from the run's start. `route` says why it went through
     these stages, '' where they were named; `turns` are the conversation that it continues, each a
     question and the answer to it. `doubt` is why a deeper stage may be worth its time, '' where
-    nothing says so.
+    nothing says so. `missing` is set where there is no model to ask.
     """
 
     question: str
@@ -79,6 +92,7 @@ class Answer:
     route: str = ""
     turns: tuple[tuple[str, str], ...] = ()
     doubt: str = ""
+    missing: Missing | None = None
 
     @property
     def text(self) -> str:

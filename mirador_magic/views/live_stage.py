@@ -74,11 +74,15 @@ class Kit:
         look = self._look
         return self._kept(ipywidgets.VBox(children, layout=look.layout, _dom_classes=classes))
 
-    def button(self, description: str, tooltip: str) -> ipywidgets.Button:
+    def button(self, description: str, tooltip: str, *classes: str) -> ipywidgets.Button:
         look = self._look
         return self._kept(
             ipywidgets.Button(
-                description=description, tooltip=tooltip, layout=look.layout, style=look.button
+                description=description,
+                tooltip=tooltip,
+                layout=look.layout,
+                style=look.button,
+                _dom_classes=classes,
             )
         )
 

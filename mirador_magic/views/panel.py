@@ -34,7 +34,7 @@ from mirador_magic.views.answer import Answer, StageAnswer
 from mirador_magic.views.controls import Deeds, controls
 from mirador_magic.views.live_stage import PATIENCE, Kit, LiveStage
 from mirador_magic.views.sending import let_go, send
-from mirador_magic.views.style import PANEL
+from mirador_magic.views.style import FETCH, PANEL
 
 FRAME = 0.1  # seconds between two paints
 SLOWEST = 1.0  # the same, where the page or the kernel cannot follow
@@ -59,7 +59,7 @@ class Panel:
     `answer` gives the run as it stands; `stop` ends it (None where a click cannot arrive in time);
     a `buffered` panel shows no stage before the end; one that `outlives` its cell is there at once,
     since a display that comes later would be another cell's with ipykernel 6. With `within` it takes
-    the place of what that display shows.
+    the place of what that display shows. `fetch` has a model brought, where the run waits for one.
     """
 
     def __init__(
@@ -71,10 +71,12 @@ class Panel:
         buffered: bool,
         outlives: bool,
         within: DisplayHandle | None = None,
+        fetch: Callable[[], None] | None = None,
     ) -> None:
         self._answer = answer
         self._stop = stop
         self._further = further
+        self._fetch = fetch
         self._buffered = buffered
         self._outlives = outlives
         self._display = within or DisplayHandle()
@@ -82,6 +84,7 @@ class Panel:
         self._displayed = within is not None
         self._kit: Kit | None = None
         self._stages: dict[str, LiveStage] = {}
+        self._offer_of: tuple[ipywidgets.HTML, ipywidgets.Button] | None = None
         self._seen: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._behind = 0.0  # seconds that the page was late
@@ -184,7 +187,7 @@ class Panel:
             self._told_at = now
             self._header.value = self._top(answer)
         column = self._column(answer)
-        if len(column) > len(self._box.children):
+        if column != [*self._box.children]:
             self._box.children = column
         for name, live in self._stages.items():
             live.paint(answer[name], static.earlier_than(name, answer), now)
@@ -198,7 +201,24 @@ class Panel:
                 assert self._kit
                 is_open = self._is_new or words.is_live(stage)
                 self._stages[stage.name] = LiveStage(stage, self._kit, is_open=is_open)
-        return [*self._fixed, *(self._stages[stage.name].box for stage in begun), self._rest]
+        boxes = [self._stages[stage.name].box for stage in begun]
+        return [*self._fixed, *self._missing(answer), *boxes, self._rest]
+
+    def _missing(self, answer: Answer) -> list[ipywidgets.Widget]:
+        """What is said where there is no model to ask, and the button that has one fetched."""
+        if answer.missing is None or self._fetch is None:
+            return []
+        if self._offer_of is None:
+            self._offer_of = self._made_offer(self._fetch)
+        notice, button = self._offer_of
+        notice.value = static.missing_html(answer.missing)
+        return [notice] if answer.missing.done is not None else [notice, button]
+
+    def _made_offer(self, fetch: Callable[[], None]) -> tuple[ipywidgets.HTML, ipywidgets.Button]:
+        assert self._kit
+        button = self._kit.button(words.FETCH, "Nothing is fetched before you press it", FETCH)
+        button.on_click(lambda _: fetch())
+        return self._kit.html(), button
 
     def _waiting(self, answer: Answer) -> str:
         """The stages that have not begun, in one piece of HTML; the panel's style with them."""
@@ -206,11 +226,12 @@ class Panel:
         return PANEL + "".join(map(static.stage_html, shown))
 
     def _shown(self, answer: Answer) -> tuple[StageAnswer, ...]:
-        return () if self._buffered else answer.stages
+        return () if self._buffered or answer.missing else answer.stages
 
     def _page(self, answer: Answer) -> dict[str, str]:
         """The panel without widgets."""
         stages = "".join(static.stage_html(stage) for stage in self._shown(answer))
+        stages += static.missing_html(answer.missing) if answer.missing else ""
         page = f'<div class="mirador mathjax_ignore">{PANEL}{self._top(answer)}{stages}</div>'
         return {"text/html": page, "text/plain": words.header(answer)}
 

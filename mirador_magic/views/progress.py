@@ -11,19 +11,6 @@ from mirador_magic.engines._ollama_models import Installing
 from mirador_magic.pull.progress import Progress
 from mirador_magic.views import words
 
-_CELLS = 24
-
-
-def line(progress: Progress) -> str:
-    """The bar, the share and the bytes; only the bytes where nobody knows how many there will be."""
-    name = words.one_line(progress.file)
-    if not progress.total:
-        return f"{name}  {_size(progress.done)}"
-    share = min(progress.done / progress.total, 1.0)
-    full = int(share * _CELLS)
-    bar = "█" * full + "░" * (_CELLS - full)
-    return f"{name}  {bar} {int(share * 100)} % of {_size(progress.total)}"
-
 
 class ProgressLine:
     """Shows each Progress that it is called with in the place of the one before."""
@@ -33,7 +20,7 @@ class ProgressLine:
         self._display: Any = None
 
     def __call__(self, progress: Progress) -> None:
-        text = line(progress)
+        text = words.progress(progress.file, progress.done, progress.total)
         if not self._in_notebook:
             end = "\n" if progress.done == progress.total else ""
             sys.stdout.write(f"\r{text}{end}")
@@ -57,11 +44,3 @@ class InstallLine:
             bar(Progress(f"{step.model}: {step.doing}", step.done, step.total))
         elif step.model not in self._bars or step.action == "create":
             print(f"{words.one_line(step.model)}: {words.one_line(step.doing)}")
-
-
-def _size(count: int) -> str:
-    """Bytes for people, in decimal units as the hub counts them."""
-    for unit, of in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= of:
-            return f"{count / of:.3g} {unit}"
-    return f"{count} B"

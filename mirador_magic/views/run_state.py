@@ -10,10 +10,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from mirador_magic.errors import NoModel
 from mirador_magic.events import (
     ChunkReceived,
     EngineChosen,
     Event,
+    ModelArriving,
+    ModelAwaited,
     ModelSwapped,
     NextPlanned,
     Outcome,
@@ -31,7 +34,7 @@ from mirador_magic.events import (
 )
 from mirador_magic.known_models import QWEN3, SMOLLM2, offered
 from mirador_magic.stages import DEFAULT_STAGES
-from mirador_magic.views.answer import Answer, joined
+from mirador_magic.views.answer import Answer, Missing, joined
 from mirador_magic.views.stage_state import StageState
 from mirador_magic.warmup import Warmth
 
@@ -75,6 +78,7 @@ class RunState:
         self.first: float | None = None
         self.ended: float | None = None
         self.outcome: Outcome | None = None
+        self.missing: Missing | None = None
         self._is_spare_told = False
 
     def __call__(self, event: Event) -> None:
@@ -93,6 +97,7 @@ class RunState:
             outcome=self.outcome,
             first_token=None if began is None or self.first is None else self.first - began,
             total=0.0 if began is None else now - began,
+            missing=self.missing,
         )
         answer = joined(self._past, answer) if self._past else answer
         offers = self._offers and answer.outcome == "answered"
@@ -187,11 +192,20 @@ class RunState:
                     self.stages.setdefault(stage.name, StageState(stage))
             case EngineChosen():
                 self.engine = event.label
+                if self.missing:  # the question is asked now
+                    self.missing, self.started = None, event.at
+            case ModelAwaited():
+                self.missing = Missing(event.what, event.cure)
+            case ModelArriving():
+                if self.missing:
+                    self.missing = replace(self.missing, done=event.done, total=event.total)
             case RunFinished():
                 self._finished(event)
 
     def _finished(self, event: RunFinished) -> None:
         self.outcome, self.ended = event.outcome, event.at
+        if isinstance(event.error, NoModel):
+            self.missing = Missing(event.error.what, "")
         for state in self.stages.values():
             state.told(event.outcome)
 

@@ -12,8 +12,9 @@ import re
 from collections.abc import Iterator
 
 from mirador_magic.confidence import GRAY, RED, band
+from mirador_magic.known_models import SMOLLM2
 from mirador_magic.views import markdown, words
-from mirador_magic.views.answer import Answer, StageAnswer
+from mirador_magic.views.answer import Answer, Missing, StageAnswer
 from mirador_magic.views.compare import Comparison, compare, comparison_html
 
 QUIET = "opacity:.7;font-size:13px"
@@ -95,9 +96,21 @@ def button(act: str, label: str, title: str, stage: str = "", look: str = "") ->
     )
 
 
+def missing_html(missing: Missing) -> str:
+    """What there is to say where there is no model; the bar of one that is being fetched."""
+    why, *ways = map(html.escape, words.missing(missing))
+    if missing.done is not None:
+        bar = html.escape(words.progress(SMOLLM2.name, missing.done, missing.total))
+        return f'<pre style="margin:0 0 8px">{bar}</pre>'
+    items = "".join(f"<li>{way}</li>" for way in ways)
+    return f'<div style="margin:0 0 8px">{why}<ul style="margin:4px 0 0">{items}</ul></div>'
+
+
 def plain(answer: Answer) -> str:
     """The whole answer as plain text."""
     blocks = [words.header(answer)]
+    if answer.missing:
+        return "\n\n".join([*blocks, "\n".join(words.missing(answer.missing))])
     for stage in answer.stages:
         lines = [_plain_head(stage), _shown_text(stage)]
         lines += [f"({note})" for note in told(stage, answer)]
@@ -148,6 +161,9 @@ def told(stage: StageAnswer, answer: Answer) -> list[str]:
 
 
 def _html(answer: Answer, run: str, deeper: str | None) -> str:
+    if answer.missing:
+        inside = f"{header_html(words.header(answer))}{missing_html(answer.missing)}"
+        return f'<div class="mirador-saved mathjax_ignore">{inside}</div>'
     open_one = _shown(answer)
     stages = [
         _folding(stage, earlier, stage is open_one or stage.status == "failed", bool(run))
@@ -239,6 +255,8 @@ def _shown_text(stage: StageAnswer) -> str:
 
 def _markdown(answer: Answer) -> str:
     blocks = [_escaped(words.header(answer))]
+    if answer.missing:
+        return "\n\n".join([*blocks, *map(_escaped, words.missing(answer.missing))])
     for stage in answer.stages:
         blocks.append(
             f"**{_escaped(stage.name)}**{_escaped(_plain_head(stage)[len(stage.name) :])}"

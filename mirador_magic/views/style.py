@@ -7,6 +7,8 @@ from mirador_magic.confidence import CYAN, GRAY, RED
 from mirador_magic.views.static import QUIET
 
 # The sizes and the right edge are those of a static output, so that nothing jumps at the end.
+FETCH = "mirador-fetch"  # the class of a button below the text
+
 PANEL = f"""<style>
 .mirador {{overflow: hidden; position: relative}}
 .mirador .widget-html, .mirador .widget-html-content, .mirador .widget-htmlmath,
@@ -16,6 +18,7 @@ PANEL = f"""<style>
 .mirador > .jupyter-button {{position: absolute; z-index: 1; top: 0; right: 20px;
   width: auto !important; height: 22px; line-height: 20px; margin: 0; padding: 0 8px;
   font-size: 13px; color: inherit; background: none; border: 1px solid #80808080}}
+.mirador > .{FETCH}.jupyter-button {{position: static; height: 28px; margin: 0 0 8px 22px}}
 .mirador > .jupyter-button:hover {{border-color: currentcolor; box-shadow: none}}
 .mirador-stage {{position: relative; padding: 0 0 0 12px; margin: 0 0 10px !important;
   border-left: 3px solid}}

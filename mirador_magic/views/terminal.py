@@ -98,7 +98,7 @@ class _Lines:
     def __call__(self, event: Event) -> None:
         if not self._buffered:
             self._follow(event)
-        elif isinstance(event, RunFinished):
+        elif isinstance(event, RunFinished) and not self._answer().missing:
             self._write(f"{plain(self._answer())}\n")
 
     def _follow(self, event: Event) -> None:
@@ -111,8 +111,12 @@ class _Lines:
             case StageFinished() | StageFailed() | StageStopped():
                 self._foot(self._answer()[event.stage])
             case RunFinished():
-                offer, header = doubt(self._answer()), words.header(self._answer())
-                self._write(f"{offer}\n{header}\n" if offer else f"{header}\n")
+                self._end(self._answer())
+
+    def _end(self, answer: Answer) -> None:
+        if not answer.missing:  # the error says it all
+            offer, header = doubt(answer), words.header(answer)
+            self._write(f"{offer}\n{header}\n" if offer else f"{header}\n")
 
     def _foot(self, stage: StageAnswer) -> None:
         lines = [f"({line})" for line in told(stage, self._answer())]
@@ -243,6 +247,8 @@ class _Page:
         self._header()
 
     def _header(self) -> None:
+        if self._answer().missing:
+            return  # the error says it all
         if offer := doubt(self._answer()):
             self._console.print(_text(offer))
         self._console.print(_text(words.header(self._answer()), "dim"))

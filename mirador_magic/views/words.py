@@ -6,7 +6,8 @@ import re
 import time
 
 from mirador_magic.confidence import HELD, LEAST_PAST, band
-from mirador_magic.views.answer import LIVE, Answer, StageAnswer
+from mirador_magic.known_models import SMOLLM2, download, offered
+from mirador_magic.views.answer import LIVE, Answer, Missing, StageAnswer
 from mirador_magic.warmup import Warmth
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x84\x86-\x9f]")
@@ -15,6 +16,7 @@ _SURROGATES = re.compile(r"[\ud800-\udfff]")
 _HIDDEN = re.compile("[\u00ad\u200b\u2060\ufeff\U000e0000-\U000e007f]")
 _TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
+_CELLS = 24  # of a bar
 _SENTENCE = 200  # characters of one that is shown
 
 _STATES = {"waiting": "waiting", "asked": "asked", "thinking": "thinking", "writing": "writing"}
@@ -60,6 +62,8 @@ def header(answer: Answer) -> str:
     parts += [one_line(answer.engine)] if answer.engine else []
     if answer.first_token is not None:
         parts.append(f"first token {seconds(answer.first_token)}")
+    if answer.missing and answer.outcome is None:
+        parts.append("waits for a model, and goes on as soon as there is one")
     if answer.outcome in (None, "answered"):
         parts.append(f"total {seconds(answer.total)}" if answer.outcome else seconds(answer.total))
     else:
@@ -122,6 +126,37 @@ def doubt(answer: Answer, cure: str = "") -> str:
     """Why a deeper stage may be worth its time, and how to have it; '' where nothing says so."""
     told = f"{one_line(answer.doubt)}; a deeper stage may know more" if answer.doubt else ""
     return f"{told} → {cure}" if told and cure else told
+
+
+FETCH = f"Fetch {SMOLLM2.name} ({download(SMOLLM2)}) and ask"  # what a button says
+
+
+def missing(what: Missing) -> list[str]:
+    """Why there is no model to ask, and the two ways to one, a line each."""
+    why = f"{one_line(what.what)} → {one_line(what.cure)}" if what.cure else one_line(what.what)
+    return [
+        why,
+        f"{SMOLLM2.what}: {offered(SMOLLM2)}, once",
+        "Ollama, for larger ones: from ollama.com; then ollama serve, and %mirador provision",
+    ]
+
+
+def progress(file: str, done: int, total: int | None) -> str:
+    """The bar, the share and the bytes; only the bytes where nobody knows how many there will be."""
+    if not total:
+        return f"{one_line(file)}  {_count(done)}"
+    share = min(done / total, 1.0)
+    full = int(share * _CELLS)
+    bar = "█" * full + "░" * (_CELLS - full)
+    return f"{one_line(file)}  {bar} {int(share * 100)} % of {_count(total)}"
+
+
+def _count(count: int) -> str:
+    """Bytes for people, in decimal units as the hub counts them."""
+    for unit, of in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= of:
+            return f"{count / of:.3g} {unit}"
+    return f"{count} B"
 
 
 def percent(confidence: float) -> str:
