@@ -35,6 +35,7 @@ _OUTDATED_S = 86_400.0  # seconds after which a folder that a killed kernel left
 _UNREACHED = re.compile(
     r"connection broken by|Failed to fetch:|Max retries exceeded|Read timed out|ConnectionError"
 )
+_TOLD = re.compile(r"\s*(?:(?:error|cause):|×)\s*", re.IGNORECASE)
 _NO_ROOM = re.compile(r"No space left on device|os error 28\b|disk quota exceeded", re.IGNORECASE)
 
 
@@ -92,8 +93,10 @@ async def _install(source: InPackage, temp: Path, tell: Tell, name: str) -> None
     with (temp / "said").open("w+", encoding="utf-8", errors="replace") as said:
         process = _started(command, temp, said)
         try:
+            done = 0
             while process.poll() is None:
-                done = min(await asyncio.to_thread(_bytes_in, temp), source.download - 1)
+                come = await asyncio.to_thread(_bytes_in, temp)  # less again where files are moved
+                done = max(done, min(come, source.download - 1))
                 tell(Progress(name, done, source.download))
                 await asyncio.sleep(_LOOK_S)
         finally:
@@ -153,9 +156,8 @@ def _why_not(source: InPackage, installer: list[str], said: str) -> Exception:
             f"{name} did not reach the package index: {why}",
             f"connect, or check which index is asked: {_settings_of(installer)}",
         )
-    told = [line for line in lines if re.match(r"\s*(error|cause)\b", line, re.IGNORECASE)]
-    why = (told or lines or ["it ended without a word"])[-1]
-    why = re.sub(r"^\s*(error|cause):\s*", "", why, flags=re.IGNORECASE)
+    told = [line for line in lines if _TOLD.match(line)]
+    why = _TOLD.sub("", (told or lines or ["it ended without a word"])[-1])
     return EngineError(
         f"{name} could not fetch {what}: {why}",
         f"check which index is asked: {_settings_of(installer)}; "

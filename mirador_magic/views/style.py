@@ -18,7 +18,8 @@ PANEL = f"""<style>
 .mirador > .jupyter-button {{position: absolute; z-index: 1; top: 0; right: 20px;
   width: auto !important; height: 22px; line-height: 20px; margin: 0; padding: 0 8px;
   font-size: 13px; color: inherit; background: none; border: 1px solid #80808080}}
-.mirador > .{FETCH}.jupyter-button {{position: static; height: 28px; margin: 0 0 8px 22px}}
+.mirador > .{FETCH}.jupyter-button {{position: static; align-self: flex-start; height: 28px;
+  margin: 0 0 8px 22px; padding: 0 12px}}
 .mirador > .jupyter-button:hover {{border-color: currentcolor; box-shadow: none}}
 .mirador-stage {{position: relative; padding: 0 0 0 12px; margin: 0 0 10px !important;
   border-left: 3px solid}}

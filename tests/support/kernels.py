@@ -66,13 +66,13 @@ class Kernel:
         self.client = client
         self._early: list[Message] = []
 
-    def send(self, code: str) -> str:
-        """Queue a cell; its message id."""
-        return str(self.client.execute(code))
+    def send(self, code: str, *, person: bool = True) -> str:
+        """Queue a cell; its message id. Without a `person` nobody is there to be asked for input."""
+        return str(self.client.execute(code, allow_stdin=person))
 
-    def run(self, code: str, timeout: float = 60) -> Cell:
+    def run(self, code: str, timeout: float = 60, *, person: bool = True) -> Cell:
         """Run a cell to its end."""
-        return self.finish(self.send(code), timeout)
+        return self.finish(self.send(code, person=person), timeout)
 
     def finish(self, msg_id: str, timeout: float = 60) -> Cell:
         """Everything of a queued cell, until its reply is there and the kernel is idle after it."""
