@@ -96,12 +96,16 @@ _WORD = re.compile(r"\s*(\S+)")
 
 @dataclass(frozen=True)
 class Line:
-    """A line that was read. `options` keep their dashes; one without a value holds ''."""
+    """A line that was read. `options` keep their dashes; one without a value holds ''.
+
+    Where its cell is `awaited` on the notebook's own loop, clicks arrive while it runs.
+    """
 
     verb: str
     text: str
     name: str | None = None
     options: Options = field(default_factory=dict)
+    awaited: bool = False
 
 
 def read(line: str, cell: str | None = None) -> Line:

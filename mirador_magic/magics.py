@@ -136,9 +136,9 @@ class MiradorMagics(Magics):
         return self._value(value)
 
     async def _do(self, line: str, cell: str | None, *, awaited: bool) -> object:
-        read = lines.read(line, cell)
+        read = dataclasses.replace(lines.read(line, cell), awaited=awaited)
         if read.verb == "ask" and (read.text or read.options or cell is not None):
-            return await self._ask(read, awaited=awaited)
+            return await self._ask(read)
         if read.verb == "compare":
             read = dataclasses.replace(read, text=compose(read.text, self._names()))
         if (value := await verbs.do(self.session, read)) is not None:
@@ -148,14 +148,14 @@ class MiradorMagics(Magics):
                 print(value)
         return None
 
-    async def _ask(self, read: Line, *, awaited: bool) -> object:
+    async def _ask(self, read: Line) -> object:
         """Start the run and see it to its end, or leave it to the background.
 
         An interrupt is not raised here: as a KeyboardInterrupt it would leave a task, and so the
         loop, on the spot. The answer says it, and `_value` raises it.
         """
         background = "--bg" in read.options
-        if background and not (awaited or outlives_the_cell(self.shell)):
+        if background and not (read.awaited or outlives_the_cell(self.shell)):
             raise UsageError("--bg needs a notebook: here the loop ends with the cell", "omit it")
         kind = read.options.get("--as", "")
         if kind and kind not in KINDS:
@@ -164,7 +164,7 @@ class MiradorMagics(Magics):
         if "--show-prompt" in read.options:
             print(self.session.prompt(request))
             return None
-        clickable = awaited or background
+        clickable = read.awaited or background
         awaits = self._showing.can_ask_back(read, clickable=clickable)
         handle = self.session.start(request, awaits=awaits)
         view = self._showing.view(handle, read, request, clickable=clickable)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any, TypeVar
 
 from mirador_magic import provision, showing
 from mirador_magic.errors import UsageError
 from mirador_magic.line import Line
 from mirador_magic.session import Session
+
+T = TypeVar("T")
 
 
 async def last(session: Session, read: Line) -> None:
@@ -19,8 +25,15 @@ async def last(session: Session, read: Line) -> None:
 async def pull(session: Session, read: Line) -> None:
     from mirador_magic.views.progress import ProgressLine
 
-    file = await session.pull(read.text, ProgressLine(in_notebook=session.in_notebook))
-    print(f"{file} is there → %%mirador --engine embedded --model {file.stem}")
+    stopping = Stopping()
+    stop = stopping if showing.presses(read) else None
+    line = ProgressLine(in_notebook=session.in_notebook, stop=stop)
+    with contextlib.closing(line):
+        file = await stopping.run(session.pull(read.text, line))
+    if file is None:
+        print(f"stopped → %mirador pull {read.text}")
+    else:
+        print(f"{file} is there → %%mirador --engine embedded --model {file.stem}")
 
 
 async def controls(session: Session, read: Line) -> object:
@@ -33,12 +46,41 @@ async def provide(session: Session, read: Line) -> None:
     context = read.options.get("--context")
     needs = await session.plan(Path(context) if context else None)
     print("\n".join(filter(None, [*map(provision.told, needs), provision.note(needs)])))
+    given = f" --context {context}" if context else ""
     if all(need.action == "none" for need in needs):
         print("nothing is missing")
     elif "--yes" in read.options:
         from mirador_magic.views.progress import InstallLine
 
-        await session.provision(needs, InstallLine(in_notebook=session.in_notebook))
+        stopping = Stopping()
+        stop = stopping if showing.presses(read) else None
+        with contextlib.closing(InstallLine(in_notebook=session.in_notebook, stop=stop)) as line:
+            await stopping.run(session.provision(needs, line))
+        if stopping.stopped:
+            print(f"stopped; it goes on from there → %mirador provision --yes{given}")
     else:
-        given = f" --context {context}" if context else ""
         print(f"to do it: %mirador provision --yes{given}")
+
+
+class Stopping:
+    """Runs one piece of work that a click may end. Call it to end it, from any thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[Any] | None = None
+        self.stopped = False
+
+    def __call__(self) -> None:
+        self.stopped = True
+        if self._task:
+            self._loop.call_soon_threadsafe(self._task.cancel)
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """What comes of it; None where it was stopped. An interrupt goes through."""
+        self._task = task = asyncio.create_task(work, name="mirador download")
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if not self.stopped:
+                raise
+            return None

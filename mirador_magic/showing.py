@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from IPython import get_ipython
 from IPython.core.display_functions import DisplayHandle
 from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
@@ -67,13 +68,8 @@ class Showing:
         )
 
     def can_ask_back(self, read: Line, *, clickable: bool) -> bool:
-        """Whether somebody is there to press a button of the run's panel while it goes on.
-
-        A front end that may be asked for input has a person before it; nbclient and its like have none.
-        """
-        shown_at_once = _is_nbval() or isinstance(self.shell.display_pub, CapturingDisplayPublisher)
-        asks = getattr(kernel_of(self.shell), "_allow_stdin", False)
-        return asks and not shown_at_once and self._hears(read, clickable=clickable)
+        """Whether somebody is there to press a button of the run's panel while it goes on."""
+        return has_a_reader(self.shell) and self._hears(read, clickable=clickable)
 
     def _hears(self, read: Line, *, clickable: bool) -> bool:
         """Whether a click arrives while the run goes on."""
@@ -101,6 +97,22 @@ class Showing:
             panel.show()
 
         return Further(run, deeper)
+
+
+def has_a_reader(shell: InteractiveShell) -> bool:
+    """Whether a person sees what the running cell shows, as it comes.
+
+    A front end that may be asked for input has one before it; nbclient and its like have none.
+    """
+    captured = _is_nbval() or isinstance(shell.display_pub, CapturingDisplayPublisher)
+    return not captured and getattr(kernel_of(shell), "_allow_stdin", False)
+
+
+def presses(read: Line) -> bool:
+    """Whether a button that this line's cell shows is heard while the cell runs."""
+    shell = get_ipython()
+    heard = read.awaited and ipykernel_version() >= (7,)
+    return heard and shell is not None and has_a_reader(shell)
 
 
 def put(answer: Answer) -> None:

