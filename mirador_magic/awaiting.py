@@ -10,11 +10,14 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from mirador_magic.engines.base import Engine
 from mirador_magic.errors import MiradorError, NoModel
 from mirador_magic.events import Event, ModelArriving, ModelAwaited
-from mirador_magic.pull.progress import Progress, Tell
+
+if TYPE_CHECKING:
+    from mirador_magic.pull.progress import Progress, Tell
 
 LOOK_S = 2.0  # seconds between two looks for a model that came by another way
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from mirador_magic.known_models import KNOWN
 from mirador_magic.line import ASK, VERBS, Known
 from mirador_magic.setting_keys import ENGINES
 from mirador_magic.views.answer import KINDS
@@ -51,8 +52,8 @@ def _words(
     models: Sequence[str],
 ) -> Iterable[str]:
     """What may stand where no option is begun."""
-    if verb == "warm":
-        return models
+    if verb in ("warm", "pull"):
+        return models if verb == "warm" else (*KNOWN, "hf:")
     if any(known.get(word) for word in words[-1:]):  # a value that nobody can know
         return ()
     if percent == "%" and not verb and all(word.startswith("-") for word in words):

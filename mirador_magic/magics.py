@@ -83,7 +83,8 @@ class MiradorMagics(Magics):
         %mirador warm [MODEL …]                 load the stages' models and their prompts beforehand
         %mirador warm --status                  which are in memory, and how long they took
         %mirador provision [--yes]              what the stages' models lack, and install it
-        %mirador pull hf:ORG/REPO/FILE.gguf     fetch a model for the embedded engine
+        %mirador pull smollm2                   fetch a small real model for the embedded engine, once;
+                                                also hf:ORG/REPO/FILE.gguf, or a GGUF file of yours
         %mirador doctor [--json]                what is wrong here, and what mends it
 
         %mirador metrics [--hours N] [--by model] [--json | --csv | --clear]   how the last runs went

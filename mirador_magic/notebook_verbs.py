@@ -29,11 +29,11 @@ async def pull(session: Session, read: Line) -> None:
     stop = stopping if showing.presses(read) else None
     line = ProgressLine(in_notebook=session.in_notebook, stop=stop)
     with contextlib.closing(line):
-        file = await stopping.run(session.pull(read.text, line))
-    if file is None:
+        got = await stopping.run(session.pull(read.text, line))
+    if got is None:
         print(f"stopped → %mirador pull {read.text}")
     else:
-        print(f"{file} is there → %%mirador --engine embedded --model {file.stem}")
+        print(f"{got.file} is there → %%mirador --engine embedded --model {got.model}")
 
 
 async def controls(session: Session, read: Line) -> object:

@@ -40,7 +40,7 @@ from mirador_magic.views.answer import Answer
 from mirador_magic.views.run_state import RunState
 
 if TYPE_CHECKING:
-    from mirador_magic.pull import Progress
+    from mirador_magic.pull import Fetched, Progress
     from mirador_magic.store import Recorder
 
 
@@ -242,7 +242,7 @@ class Session:
         home = functools.partial(self.engines.answering, name, settings, models)
         return await self._endpoints.engine(models, home)
 
-    async def pull(self, text: str, tell: Callable[[Progress], None]) -> Path:
+    async def pull(self, text: str, tell: Callable[[Progress], None]) -> Fetched:
         """Fetch a model for the embedded engine, as mirador_magic.pull reads `text`; `tell` hears how
         far it is."""
         from mirador_magic.pull import pull

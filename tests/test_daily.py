@@ -234,6 +234,7 @@ def test_words_complete(daily: Kernel) -> None:
     assert "--temperature" in completed("%%mirador --te")
     assert completed("%mirador --engine em") == ["embedded"]
     assert "--status" in completed("%mirador warm --")
+    assert completed("%mirador pull smo") == ["smollm2"]
     assert any("print" in each for each in completed("pri"))
 
 

