@@ -81,6 +81,7 @@ def test_the_wheel_installs_and_loads(tmp_path: Path) -> None:
     wheel = next(tmp_path.glob("*.whl"))
     names = zipfile.ZipFile(wheel).namelist()
     assert "mirador_magic/py.typed" in names
+    assert not [name for name in names if name.endswith(".gguf")]
     assert not [
         name for name in names if name.startswith(("tests", "notebooks", "benchmarks", "training"))
     ]
@@ -90,10 +91,8 @@ def test_the_wheel_installs_and_loads(tmp_path: Path) -> None:
         assert str(site) in running.value("__import__('mirador_magic').__file__")
         cell = running.run("%%mirador --engine scripted\nwhy?")
         assert "no model wrote it" in cell.shown[0]["text/plain"]
-        cell = running.run(
-            "%%mirador --engine embedded\nHow do I read a CSV file?"
-        )  # the model came along
-        assert cell.shown[0]["text/plain"].count(" sure calibrated (n=794)\n") == 3
+        cell = running.run("%%mirador --engine embedded --fast\nWhat is the capital of France?")
+        assert "smollm2 · done" in cell.shown[0]["text/plain"]  # which this environment has
 
 
 def test_the_readmes_python_runs(tmp_path: Path) -> None:
