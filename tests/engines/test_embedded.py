@@ -656,6 +656,24 @@ def test_whatever_else_keeps_it_from_starting(
     assert told in str(failure(folder, "recites"))
 
 
+TOLD_LATE = """
+def tell():
+    threading.main_thread().join()
+    print("0.00.001 E llama_model_load: error loading model: out of luck", file=sys.stderr)
+
+threading.Thread(target=tell).start()
+raise RuntimeError("Failed to init server")
+"""
+
+
+def test_a_reason_that_a_thread_tells_last_is_heard(
+    folder: Path, stand_in: Callable[..., None]
+) -> None:
+    """As llama.cpp's logging does it beside a busy machine."""
+    stand_in(server=TOLD_LATE)
+    assert "recites cannot be loaded: out of luck" in str(failure(folder, "recites"))
+
+
 def test_a_cancelled_start_leaves_no_orphan(
     folder: Path, tmp_path: Path, temp: Path, stand_in: Callable[..., None]
 ) -> None:
