@@ -6,15 +6,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.support.ollama_server import OllamaServer
 from tests.support.real import chromium_binary, ollama_binary
 from tests.support.recited import install, write_models
+from tests.support.signals import let_children_hear
 
-# No test may fail for the time it took: the machines are shared.
-settings.register_profile("mirador", deadline=None)
+# No test may fail for the time it took: the machines are shared. Nor may one for what was drawn, or
+# is left of a day on which it failed: who searches for more runs --hypothesis-profile=default.
+settings.register_profile(
+    "mirador",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("mirador")
+
+let_children_hear()
 
 # What Mirador keeps for a user (platformdirs) is no business of the tests'; kernels inherit this.
 _DATA = tempfile.TemporaryDirectory(prefix="mirador-data-")
