@@ -52,6 +52,7 @@ LEAST_PACE = 10.0  # tokens a second: twice as fast as people read
 _FEW = round(LEAST_PACE)  # chunks by which a pace is measured, at least
 SPARED = 0.9  # of its pace: what a stage keeps where there are cores to spare
 FORGOTTEN = 0.2  # seconds of loading from which on a model was not in memory
+INSTANT = 1e-9  # seconds; in less no pace is measured
 AFTER_S = 0.05  # seconds after a stage's first words, before anything is looked up
 LOOK_UP_S = 1.0  # seconds to tell what is in memory, at the end of a run
 NO_ROOM = "the models do not fit into memory together"
@@ -104,7 +105,7 @@ def slowed(
     it came to its end before that could be seen, its `usual` one.
     """
     until = max(until, times[min(bisect_right(times, began) + _FEW, len(times)) - 1])
-    if until <= began:
+    if until - began < INSTANT:
         return usual, 1.0, 0.0
     behind = min(until + (until - began), times[-1])
     pace = _rate(times, began, until)
@@ -291,7 +292,7 @@ class Overlap:
             return
         if len(self._times) <= _FEW or self._times[-1 - _FEW] < self._began:
             return
-        pace = _FEW / max(at - self._times[-1 - _FEW], 1e-9)
+        pace = _FEW / max(at - self._times[-1 - _FEW], INSTANT)
         if pace < LEAST_PACE and self._beside:
             running, following, plan = self._plan
             effect = Effect(pace, 0.0, 0.0, 0.0)

@@ -6,20 +6,41 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.support.ollama_server import OllamaServer
 from tests.support.real import chromium_binary, ollama_binary, smollm2_file
 from tests.support.recited import install, write_models
+from tests.support.signals import let_children_hear
 
-# No test may fail for the time it took: the machines are shared.
-settings.register_profile("mirador", deadline=None)
+# No test may fail for the time it took: the machines are shared. Nor may one for what was drawn, or
+# is left of a day on which it failed: who searches for more runs --hypothesis-profile=default.
+settings.register_profile(
+    "mirador",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("mirador")
+
+let_children_hear()
+
+# Nor may one for what its user has set: a server, a proxy, a width, colours, a kernel's start-up.
+_FOREIGN = ("MIRADOR_", "OLLAMA_", "OPENAI_", "OTEL_", "HF_", "CLICOLOR")
+_OF_TESTS = ("MIRADOR_REQUIRE_REAL", "MIRADOR_SCREENSHOTS", "MIRADOR_CACHE", "MIRADOR_LITELLM")
+_TERMINAL = ("NO_COLOR", "FORCE_COLOR", "COLORTERM", "COLUMNS", "LINES", "PYTHONSTARTUP")
+for _name in [*os.environ]:
+    if _name.startswith((*_OF_TESTS, "MIRADOR_OLLAMA_")):
+        continue
+    if _name.startswith(_FOREIGN) or _name.upper().endswith("_PROXY") or _name in _TERMINAL:
+        del os.environ[_name]
 
 # What Mirador keeps for a user (platformdirs) is no business of the tests'; kernels inherit this.
 _DATA = tempfile.TemporaryDirectory(prefix="mirador-data-")
 os.environ["XDG_DATA_HOME"] = _DATA.name
 os.environ["XDG_CONFIG_HOME"] = _DATA.name
+os.environ["IPYTHONDIR"] = os.environ["JUPYTER_CONFIG_DIR"] = _DATA.name
 
 # Which stages run is the router's to say only where a test is about it.
 os.environ["MIRADOR_DEFAULT_STAGES"] = "quick_response,deep_analysis,synthesis"

@@ -36,6 +36,7 @@ from mirador_magic.run import Run
 from mirador_magic.session import Request, Session
 from mirador_magic.stages import DEFAULT_STAGES
 from tests.support.kernels import Cell, Kernel, kernel
+from tests.support.patience import PATIENCE
 from tests.support.virtual_time import now, run
 from tests.test_kernel import NO_OLLAMA, SETUP
 
@@ -718,9 +719,7 @@ def notebook() -> Iterator[Kernel]:
 
 @pytest.fixture(scope="module")
 def asked_by_magic(notebook: Kernel) -> Cell:
-    return notebook.run(
-        "%%mirador benchmark --repeats 1 --stages quick_response\nwhy?\nhow?", timeout=90
-    )
+    return notebook.run("%%mirador benchmark --repeats 1 --stages quick_response\nwhy?\nhow?")
 
 
 def outputs(cell: Cell) -> list[Mapping[str, str]]:
@@ -749,7 +748,7 @@ def test_python_has_the_same_and_compares_with_the_last(
     code = "from mirador_magic import benchmark\n"
     code += "result = await benchmark(['why?', 'how?'], stages=['quick_response'], repeats=1, "
     code += "against='last')"
-    table, _ = outputs(notebook.run(code, timeout=90))
+    table, _ = outputs(notebook.run(code))
     assert "ratio to then" in table["text/plain"]
     assert notebook.value("len(result.points)") == "8"
     again, _ = outputs(notebook.run("result.show()"))
@@ -765,13 +764,13 @@ def test_a_click_on_stop_keeps_what_is_measured(notebook: Kernel) -> None:
         "def told(self, doing):\n"
         "    tell(self, doing)\n"
         "    if len(self.result.points) == 2:\n"
-        "        engine.scripts['long'] = Script('word ' * 9999, pace=0.05)\n"
+        "        engine.scripts['long'] = Script(['word ', 3600.0])\n"
         "        print('two')\n"
         "suites.Suite._tell = told"
     )
     asked = notebook.send("%mirador benchmark --models long --stages quick_response why?")
     button, messages = "", []
-    for message in notebook.watch(asked, 90):
+    for message in notebook.watch(asked):
         messages.append(message)
         content = message["content"]
         if message["msg_type"] == "comm_open":
@@ -781,6 +780,6 @@ def test_a_click_on_stop_keeps_what_is_measured(notebook: Kernel) -> None:
             data = {"method": "custom", "content": {"event": "click"}}
             click = notebook.client.session.msg("comm_msg", {"comm_id": button, "data": data})
             notebook.client.shell_channel.send(click)
-    table, *_ = outputs(Cell(notebook._reply(asked, 60), messages))
+    table, *_ = outputs(Cell(notebook._reply(asked, PATIENCE), messages))
     assert "stopped after 2 of 8 runs" in table["text/plain"]
     notebook.run("suites.Suite._tell = tell")

@@ -1,11 +1,11 @@
 """The product as its reader meets it: JupyterLab in Chromium, a real kernel and a real Ollama.
 
-The models of this Ollama recite, and slowly: a text stands in many paintings before it is whole.
+The models of this Ollama recite at a pace that is kept for them: a text stands in many paintings
+before it is whole.
 With MIRADOR_SCREENSHOTS naming a folder, pictures of what the tests look at are left there.
 """
 
 import contextlib
-import dataclasses
 import json
 import os
 import re
@@ -22,7 +22,8 @@ from tests.conftest import NEW
 from tests.support.lab import LabServer, Notebook, dark, open_page, painted, record
 from tests.support.ollama_server import OllamaServer
 from tests.support.real import ollama_binary
-from tests.support.reciting_gguf import LONG_WINDED, TINY, Shape, write
+from tests.support.recited import while_it_goes_on
+from tests.support.reciting_gguf import LONG_WINDED, TINY, write
 
 QUICK, DEEP, SYNTHESIS = (stage.model for stage in DEFAULT_STAGES)
 TIDE, HOSTILE = "tide:latest", "hostile:latest"
@@ -49,7 +50,7 @@ TEXTS = {
     TIDE: "The tide comes in and the tide goes out, while nobody but gulls counts any wave. ",
     HOSTILE: f"{MARKUP} ![seen](http://mirador.invalid/pixel.png)",
 }
-_LAYERS = {QUICK: 400, DEEP: 400, SYNTHESIS: 192, TIDE: 256}
+PACE = 0.03  # seconds a token
 
 LOAD = f"""\
 %load_ext mirador_magic
@@ -78,15 +79,20 @@ Open = Callable[..., Notebook]
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OllamaServer]:
     """An Ollama whose models recite the texts of this module, all of them in memory at once."""
     folder = tmp_path_factory.mktemp("slow-ollama")
-    with OllamaServer(ollama_binary(NEW), folder, OLLAMA_MAX_LOADED_MODELS="5") as running:
+    with OllamaServer(
+        ollama_binary(NEW), folder, pace=PACE, OLLAMA_MAX_LOADED_MODELS="5"
+    ) as running:
         for number, (model, text) in enumerate(TEXTS.items()):
-            gguf = write(folder / f"{number}.gguf", text, shape=_shape(model), loop=model == TIDE)
+            shape, loop = (LONG_WINDED, True) if model == TIDE else (TINY, False)
+            gguf = write(folder / f"{number}.gguf", text, shape=shape, loop=loop)
             running.create(model, gguf, num_thread=1)
         yield running
 
 
-def _shape(model: str) -> Shape:
-    return dataclasses.replace(LONG_WINDED, layers=_LAYERS[model]) if model in _LAYERS else TINY
+@pytest.fixture(scope="module")
+def limit(server: OllamaServer) -> float:
+    """In which the endless model answers again if it was ended."""
+    return while_it_goes_on(server, TIDE)
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +149,7 @@ def check_twin(notebook: Notebook, number: int, *models: str) -> None:
     """The cell shows the whole texts of these models, once, and nothing of the live panel."""
     output = notebook.output(number)
     twin = output.locator(f".jp-RenderedHTML:not(:has({PANEL}))")  # the panel begins as HTML too
-    expect(twin).to_have_count(1, timeout=30_000)
+    expect(twin).to_have_count(1)
     expect(output.locator(".jp-OutputArea-output")).to_have_count(1)  # not also as Out[…]
     expect(output.locator(".jupyter-widgets")).to_have_count(0)
     shown = output.text_content() or ""
@@ -181,7 +187,7 @@ def check_growth(texts: list[str], whole: str) -> None:
 
 
 def test_stop_ends_the_cell_at_once_and_keeps_the_text(
-    open_notebook: Open, server: OllamaServer
+    open_notebook: Open, server: OllamaServer, limit: float
 ) -> None:
     notebook = open_notebook("%%mirador --stages endless\nWhat now?", "6 * 7")
     notebook.run(0)
@@ -198,19 +204,19 @@ def test_stop_ends_the_cell_at_once_and_keeps_the_text(
     shoot(notebook, 1, "stopped-light")
     notebook.run(2)
     expect(notebook.output(2)).to_contain_text("42")
-    check_free(server, TIDE)
+    check_free(server, TIDE, limit)
 
 
-def check_free(server: OllamaServer, model: str) -> None:
+def check_free(server: OllamaServer, model: str, limit: float) -> None:
     """Ollama is not busy with the model any more: it would not answer a second request."""
     options = {"num_predict": 3, "num_ctx": 4096}
-    with ollama.Client(server.host, timeout=10) as client:
+    with ollama.Client(server.host, timeout=limit) as client:
         answer = client.chat(model, [{"role": "user", "content": "Still there?"}], options=options)
     assert answer.eval_count == 3
 
 
 def test_the_interrupt_button_keeps_the_text_and_ends_run_all(
-    open_notebook: Open, server: OllamaServer
+    open_notebook: Open, server: OllamaServer, limit: float
 ) -> None:
     notebook = open_notebook("%%mirador --stages endless\nWhat now?", "6 * 7", "7 * 8")
     notebook.run_all()
@@ -227,7 +233,7 @@ def test_the_interrupt_button_keeps_the_text_and_ends_run_all(
     for number in (2, 3):
         expect(notebook.prompt(number)).to_have_text("[ ]:")
         expect(notebook.output(number)).to_be_empty()
-    check_free(server, TIDE)
+    check_free(server, TIDE, limit)
 
 
 def test_a_reopened_notebook_shows_the_answer_without_a_kernel(open_notebook: Open) -> None:

@@ -10,7 +10,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Page, expect
 
-from tests.support.lab import READY, WAIT_MS, LabServer, browse
+from tests.support.lab import READY, LabServer, browse
 
 LOAD = """\
 %load_ext mirador_magic
@@ -42,19 +42,19 @@ def test_the_panel_lives_stops_and_stays(chromium: Path, server: LabServer) -> N
     nbformat.write(notebook, server.notebooks / "seven.ipynb")
     with browse(chromium) as page:
         page.goto(f"{server.url}notebooks/seven.ipynb")
-        expect(page.locator("#jp-top-bar, #top-panel").first).to_be_visible(timeout=WAIT_MS)
+        expect(page.locator("#jp-top-bar, #top-panel").first).to_be_visible()
         page.wait_for_function("() => window.jupyterapp?.shell.currentWidget?.sessionContext")
         page.evaluate(READY)
         _run(page, 0)
-        expect(page.locator(".jp-InputPrompt").nth(0)).to_have_text("[1]:", timeout=WAIT_MS)
+        expect(page.locator(".jp-InputPrompt").nth(0)).to_have_text("[1]:")
         _run(page, 1)
         output = page.locator(".jp-Cell").nth(1).locator(".jp-Cell-outputArea")
-        expect(output.locator(".mirador-text strong")).to_have_text("Bold", timeout=WAIT_MS)
+        expect(output.locator(".mirador-text strong")).to_have_text("Bold")
         expect(output).to_contain_text("Held: the rest")
         output.get_by_role("button", name="Stop").click()
-        expect(page.locator(".jp-InputPrompt").nth(1)).to_have_text("[2]:", timeout=WAIT_MS)
+        expect(page.locator(".jp-InputPrompt").nth(1)).to_have_text("[2]:")
         expect(output).to_contain_text("stopped: 3 words kept")
         expect(output.locator(".jupyter-button")).to_have_count(0)
         expect(output.get_by_role("button", name="Copy").first).to_be_visible()
         _run(page, 2)
-        expect(page.locator(".jp-Cell").nth(2)).to_contain_text("'stopped'", timeout=WAIT_MS)
+        expect(page.locator(".jp-Cell").nth(2)).to_contain_text("'stopped'")

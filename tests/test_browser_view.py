@@ -33,7 +33,7 @@ scripts = {f"h{n}": Script(text) for n, text in enumerate(texts["hostile"])}
 scripts |= {
     "hold": Script(["Holding on.", 3600.0]),
     "later": Script("Never said."),
-    "count": Script(texts["count"], pace=0.01),
+    "count": Script([texts["count"], 3600.0], pace=0.01),
     quick: Script(texts["rich"], thinking="Let me think\\nabout it."),
     deep: Script(texts["richer"]),
     synthesis: Script(["Half of it, then", EngineLost("the cable fell out")]),

@@ -30,6 +30,7 @@ from mirador_magic.session import Session
 from mirador_magic.setting_keys import OF_A_STAGE
 from mirador_magic.stages import DEFAULT_STAGES
 from tests.support.ollama_server import OllamaServer
+from tests.support.patience import PATIENCE
 from tests.support.recited import RECITED, SYNTHESIS
 from tests.test_terminal import COLOUR, Screen, Terminal, Tty
 
@@ -38,7 +39,7 @@ LONG = """
 import sys
 from mirador_magic import Script, ScriptedEngine, use_engine
 from mirador_magic.cli import main
-use_engine(ScriptedEngine({"long": Script("word " * 9000, pace=0.005)}))
+use_engine(ScriptedEngine({"long": Script(["word " * 9000, 3600.0], pace=0.005)}))
 sys.exit(main(["--model", "long", "--stages", "quick_response", "why?"]))
 """
 ENVIRONMENT = {
@@ -112,14 +113,14 @@ def run(*words: str, stdin: str = "", **env: str) -> Done:
         env={**os.environ, **ENVIRONMENT, **env},
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     return Done(done.returncode, done.stdout, done.stderr)
 
 
 def start_long() -> subprocess.Popen[bytes]:
-    """A command whose model writes for 45 seconds."""
+    """A command whose model writes on until it is stopped."""
     return subprocess.Popen(
         [sys.executable, "-c", LONG],
         stdin=subprocess.DEVNULL,
@@ -265,7 +266,7 @@ def test_ctrl_c_keeps_what_was_written() -> None:
         assert b"quick_response" in process.stdout.readline()
         assert process.stdout.read(10) == b"word word "
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, err) == (INTERRUPTED, b"")
     assert b"interrupted after" in out
 
@@ -276,7 +277,7 @@ def test_a_pipe_that_is_closed_early_ends_the_run_without_a_word() -> None:
         assert b"quick_response" in process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(30) == BROKEN_PIPE
+        assert process.wait(PATIENCE) == BROKEN_PIPE
 
 
 def test_a_terminal_gets_colours_and_the_text_once() -> None:
@@ -292,7 +293,7 @@ def test_a_terminal_gets_colours_and_the_text_once() -> None:
     os.close(child)
     try:
         said = Terminal(process, parent).until(" total ")
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE) == 0
     finally:
         process.kill()
         process.wait()

@@ -26,6 +26,7 @@ from mirador_magic.views.answer import Answer
 from tests.conftest import NEW
 from tests.support.litellm_proxy import LiteLLMProxy, balanced
 from tests.support.ollama_server import OllamaServer
+from tests.support.patience import PATIENCE
 from tests.support.real import ollama_binary
 from tests.support.recited import DEEP, RECITED, SLOW, UNSURE, install
 
@@ -116,7 +117,7 @@ async def ask(session: Session, *stages: str) -> Answer:
 
 async def until(true: Callable[[], bool]) -> None:
     """Wait for what other processes bring about."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not true():  # noqa: ASYNC110  (other processes tell nobody)
             await asyncio.sleep(0.02)
 
@@ -226,7 +227,7 @@ def test_with_no_server_left_it_is_one_line_and_all_is_well_when_they_are_back(
 
 async def again(session: Session) -> Answer:
     """Asked until the proxy has forgotten that its servers were gone."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while True:
             try:
                 return await ask(session, "deep_analysis")

@@ -17,6 +17,7 @@ from nbclient import NotebookClient
 from tests.conftest import NEW
 from tests.support.litellm_proxy import free_port, litellm_binary
 from tests.support.ollama_server import OllamaServer
+from tests.support.patience import PATIENCE
 from tests.support.real import ollama_binary
 from tests.support.recited import DEEP, QUICK, RECITED, SLOW
 
@@ -44,7 +45,7 @@ def executed(folder: Path, env: dict[str, str]) -> nbformat.NotebookNode:
     for port in PORTS:
         text = text.replace(port, str(free_port()))
     notebook: nbformat.NotebookNode = nbformat.reads(text, as_version=4)
-    client = NotebookClient(notebook, timeout=90, kernel_name="python3")
+    client = NotebookClient(notebook, timeout=PATIENCE, kernel_name="python3")
     client.resources = {"metadata": {"path": str(folder)}}
     client.execute(env={**os.environ, **env})
     return notebook

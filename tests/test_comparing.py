@@ -606,8 +606,7 @@ def test_a_cell_shows_its_twin_and_a_click_picks_and_is_kept(page_kernel: Kernel
     session = page_kernel.client.session
     click = session.msg("comm_msg", {"comm_id": opened(cell), "data": data})
     page_kernel.client.shell_channel.send(click)
-    picked = "while not mirador_comparison.chosen:\n    await asyncio.sleep(0.01)"
-    assert page_kernel.run(picked).status == "ok"
+    page_kernel.until("mirador_comparison.chosen")
     assert page_kernel.value("mirador_comparison.chosen") == repr(DEEP)
     again = page_kernel.run("mirador_comparison")
     assert "✓ this one" in again.shown[0]["text/html"]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.kernels import Kernel, kernel
+from tests.support.patience import PATIENCE
 from tests.test_kernel import NO_OLLAMA, OLD_KERNEL, SETUP
 
 
@@ -60,7 +61,7 @@ class Clicked:
                 return found
         raise AssertionError
 
-    def messages(self, timeout: float = 30) -> Iterator[dict[str, Any]]:
+    def messages(self, timeout: float = PATIENCE) -> Iterator[dict[str, Any]]:
         """All that the kernel says, as long as it takes."""
         deadline = time.monotonic() + timeout
         while True:

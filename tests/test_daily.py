@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.kernels import Kernel, kernel
+from tests.support.patience import PATIENCE
 from tests.test_kernel import NO_OLLAMA, SETUP
 
 ROUTED = NO_OLLAMA | {"MIRADOR_DEFAULT_STAGES": "auto"}
@@ -225,7 +226,7 @@ def test_words_complete(daily: Kernel) -> None:
     def completed(code: str) -> list[str]:
         daily.client.complete(code, len(code))
         while True:
-            reply = daily.client.get_shell_msg(timeout=30)
+            reply = daily.client.get_shell_msg(timeout=PATIENCE)
             if reply["msg_type"] == "complete_reply":
                 return list(reply["content"]["matches"])
 

@@ -54,6 +54,7 @@ from mirador_magic.stages import DEFAULT_STAGES, ModelStage
 from mirador_magic.store import Recorder, StoredRun, path
 from mirador_magic.views.answer import Answer, StageAnswer
 from tests.support.kernels import Kernel, kernel
+from tests.support.patience import PATIENCE
 from tests.support.virtual_time import now, run
 from tests.test_kernel import NO_OLLAMA, SETUP
 from tests.test_terminal import HIDE, SHOW, Terminal, ipython
@@ -656,11 +657,11 @@ def test_in_a_notebook_it_lives_while_cells_run_and_leaves_text(notebook: Kernel
     assert NO_RUN in first["text/plain"]
     background = notebook.run("handle = %mirador --bg --model long --stages quick_response on?")
     assert background.status == "ok", background.error
-    until(notebook, "'long' in board.now.value and 'tok/s' in board.now.value")
+    notebook.until("'long' in board.now.value and 'tok/s' in board.now.value")
     assert notebook.run("%%mirador\nwhy?").status == "ok"
-    until(notebook, "'answered' in board.past.value")
+    notebook.until("'answered' in board.past.value")
     notebook.run("handle.stop()\nawait handle")
-    until(notebook, "'nothing runs' in board.now.value and 'stopped' in board.past.value")
+    notebook.until("'nothing runs' in board.now.value and 'stopped' in board.past.value")
     again = notebook.run("%mirador dashboard")
     assert again.status == "ok", again.error
     assert "50 % answered" in again.shown[-1]["text/plain"]
@@ -669,13 +670,7 @@ def test_in_a_notebook_it_lives_while_cells_run_and_leaves_text(notebook: Kernel
     assert set(closed.shown[0]) == {"text/html", "text/plain"}
     for text in ("50 %", "stopped", "%mirador dashboard"):
         assert text in closed.shown[0]["text/html"]
-    until(notebook, "not any('mirador dashboard' in t.get_name() for t in asyncio.all_tasks())")
-
-
-def until(running: Kernel, condition: str) -> None:
-    """Until this is true in the kernel, which is asked again and again."""
-    cell = running.run(f"while not ({condition}):\n    await asyncio.sleep(0.01)", timeout=30)
-    assert cell.status == "ok", cell.error
+    notebook.until("not any('mirador dashboard' in t.get_name() for t in asyncio.all_tasks())")
 
 
 SHELL = """
@@ -761,7 +756,7 @@ def test_on_a_terminal_t_asks_and_q_leaves_it_as_it_was(tmp_path: Path) -> None:
         end = there.until("left: 0")
         assert end.index(SHOW) < end.index("left: 0")
         assert BACK in end
-        assert there.process.wait(30) == 0
+        assert there.process.wait(PATIENCE) == 0
         assert there.modes == before
 
 
@@ -777,7 +772,7 @@ def test_ctrl_c_leaves_it_too_and_ends_what_it_asked(tmp_path: Path) -> None:
         end = there.until("left: 0")
         assert BACK in end
         assert "Traceback" not in end
-        assert there.process.wait(30) == 0
+        assert there.process.wait(PATIENCE) == 0
         assert there.modes == before
 
 

@@ -20,6 +20,7 @@ from mirador_magic.session import Session
 from mirador_magic.stages import DEFAULT_STAGES
 from tests.support.fault_server import FAULTS, FaultServer
 from tests.support.ollama_server import OllamaServer
+from tests.support.patience import PATIENCE
 from tests.support.virtual_time import now, run
 
 QUICK, DEEP, SYNTHESIS = (stage.model for stage in DEFAULT_STAGES)
@@ -78,7 +79,7 @@ def really_found(session: Session, environ: Mapping[str, str] | None = None) -> 
 
     async def examined() -> list[Finding]:
         try:
-            async with asyncio.timeout(100):
+            async with asyncio.timeout(PATIENCE):
                 return [each async for each in examine(session, environ=environ or {})]
         finally:
             await session.aclose()

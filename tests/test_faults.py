@@ -14,11 +14,12 @@ import pytest
 from tests.support.fault_server import ANSWER, PARTIAL, FaultServer
 from tests.support.kernels import Kernel, kernel
 from tests.support.ollama_server import OllamaServer
-from tests.support.recited import RECITED, SLOW
+from tests.support.patience import PATIENCE
+from tests.support.recited import RECITED, SLOW, while_it_goes_on
 from tests.test_kernel import OURS, start
 
 SETUP = "%load_ext mirador_magic\nimport asyncio, ipywidgets"
-SILENCE = 0.4  # seconds; the stage that hangs has it for its timeout
+SILENCE = 2.0  # seconds, the timeout of what hangs; in it the words before come on any machine
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def faults() -> Iterator[FaultServer]:
 @pytest.fixture(scope="module")
 def running(faults: FaultServer) -> Iterator[Kernel]:
     stages = "".join(
-        f"%mirador stage {name} --model {name} --timeout {SILENCE if 'hangs' in name else 20}\n"
+        f"%mirador stage {name} --model {name} --timeout {SILENCE if 'hangs' in name else PATIENCE}\n"
         for name in [*FAULTS, "good"]
     )
     with kernel({"OLLAMA_HOST": faults.host}, f"{SETUP}\n{stages}") as started:
@@ -100,10 +101,10 @@ def test_nothing_is_left_behind_by_faults(running: Kernel) -> None:
     before = running.value(count)
     for fault in FAULTS:
         running.run(f"%mirador --stages {fault},good why?")
-    assert running.value(count) == before
+    running.until(f"all(map(int.__le__, ({count}), {before}))")  # a connection may be closing
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_two_hundred_runs_with_interrupts_in_between_leave_nothing_behind(
     ollama: OllamaServer,
 ) -> None:
@@ -178,7 +179,9 @@ def test_killing_ollama_in_mid_stream_keeps_the_text_and_a_restart_mends_it(
     mortal_ollama: OllamaServer,
 ) -> None:
     with kernel({"OLLAMA_HOST": mortal_ollama.host}, "%load_ext mirador_magic") as started:
-        code = f"%%mirador --stages quick_response,synthesis --model {SLOW}\nwhy?"
+        code = (
+            f"%%mirador --stages quick_response,synthesis --model {SLOW} --num-predict 40000\nwhy?"
+        )
         msg_id, seen = start(started, code, until="tide goes out")
         mortal_ollama.kill()
         cell = started.finish(msg_id)
@@ -195,7 +198,8 @@ def test_killing_ollama_in_mid_stream_keeps_the_text_and_a_restart_mends_it(
 
 
 def test_interrupting_ends_the_generation_in_ollama(ollama: OllamaServer) -> None:
-    """The next question to the model is answered, which would wait for minutes of tokens else."""
+    """The next question to the model is answered, which would wait for 40,000 tokens else."""
+    limit = while_it_goes_on(ollama)
     with kernel({"OLLAMA_HOST": ollama.host}, "%load_ext mirador_magic") as started:
         started.run(f"%mirador stage slow --model {SLOW} --num-predict 40000")
         started.run(f"%mirador stage brief --model {SLOW} --num-predict 3")
@@ -203,6 +207,6 @@ def test_interrupting_ends_the_generation_in_ollama(ollama: OllamaServer) -> Non
             msg_id, _ = start(started, "%%mirador --stages slow\nwhy?", until="tide goes out")
             started.manager.interrupt_kernel()
             assert started.finish(msg_id).error.startswith("RunInterrupted: ")
-            cell = started.run("%%mirador --stages brief\nwhy?")
+            cell = started.run("%%mirador --stages brief\nwhy?", limit)
             assert cell.status == "ok", cell.error
             assert "cut off at its length limit" in cell.shown[0]["text/plain"]

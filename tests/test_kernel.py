@@ -32,7 +32,7 @@ engine = ScriptedEngine({
     quick: Script("a quick draft", pace=0.02),
     deep: Script("a deep look", pace=0.15),
     synthesis: Script("the last word", pace=0.02),
-    "long": Script("word " * 500, pace=0.05),
+    "long": Script(["word " * 500, 3600.0], pace=0.05),
 })
 use_engine(engine)
 import os; os.environ["MIRADOR_ENGINE"] = "scripted"
@@ -261,7 +261,7 @@ def test_a_background_run_leaves_the_cell_at_once_and_can_be_awaited_stopped_and
     cell = any_kernel.run("%%mirador job << --bg --model long --stages quick_response\nwhy?")
     assert cell.status == "ok", cell.error
     assert any_kernel.value("job.done, job.answer.outcome") == "(False, None)"
-    any_kernel.run("while not job.answer.text: await asyncio.sleep(0.01)")
+    any_kernel.until("job.answer.text")
     answered(any_kernel.run("%%mirador\nmeanwhile?"))  # another run at the same time
     assert any_kernel.value("job.done") == "False"
     stopped = any_kernel.run("job.stop()\nprint((await job).outcome)")
@@ -288,9 +288,9 @@ def test_nothing_is_left_behind(any_kernel: Kernel) -> None:
     before = any_kernel.value(count)
     for way in ("awaited", "under %%time", "a line", "buffered"):
         any_kernel.run(WAYS[way])
-    any_kernel.run("%%mirador job << --bg\nwhy?")
+    any_kernel.run("%%mirador job << --bg --model long\nwhy?")
     assert not any_kernel.value(count).startswith("(0, ")  # the count does see what is there
-    any_kernel.run("await job")
+    any_kernel.run("job.stop()\nawait job")
     assert any_kernel.value(count) == before
     assert before.startswith("(0, ")
 
@@ -372,7 +372,7 @@ def test_a_stage_of_ones_own_by_the_magic_and_by_python(any_kernel: Kernel) -> N
     asked = any_kernel.value("engine.requests[-2].messages[0].content, engine.requests[-2].options")
     assert "'Find the flaw.'" in asked
     assert "num_predict=9" in asked
-    any_kernel.run("engine.scripts['long'] = Script('word ' * 500, pace=0.05)")
+    any_kernel.run("engine.scripts['long'] = Script(['word ' * 500, 3600.0], pace=0.05)")
 
 
 def test_status_names_the_engine_and_the_stages(any_kernel: Kernel) -> None:
@@ -385,7 +385,7 @@ def test_unloading_ends_what_goes_on_in_the_background_and_keeps_its_words(
     new_kernel: Kernel,
 ) -> None:
     new_kernel.run("%mirador --bg --stages quick_response --model long job << why?")
-    new_kernel.run("while not job.answer.text: await asyncio.sleep(0.01)")
+    new_kernel.until("job.answer.text")
     assert new_kernel.run("%unload_ext mirador_magic").status == "ok"
     assert new_kernel.run("print((await job).outcome)").stdout.strip() == "stopped"
     new_kernel.run("from mirador_magic.session import current; await current().closing")

@@ -14,6 +14,7 @@ import pytest
 
 from mirador_magic import DEFAULT_STAGES
 from tests.support.ollama_server import OllamaServer
+from tests.support.patience import PATIENCE
 from tests.support.recited import DEEP, QUICK, RECITED, SYNTHESIS
 
 ROOT = Path(__file__).parent.parent
@@ -45,7 +46,11 @@ def asked(tmp_path: Path) -> Path:
 def tool(*command: str | Path) -> str:
     """The output of a tool of this environment, which must succeed."""
     done = subprocess.run(
-        [sys.executable, "-m", *command], check=False, capture_output=True, text=True, timeout=100
+        [sys.executable, "-m", *command],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -192,7 +197,7 @@ def test_the_demo_without_ollama(tmp_path: Path) -> None:
         env=env,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Ollama does not answer at http://127.0.0.1:9" in done.stdout

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mirador_magic import prompts
@@ -316,12 +316,16 @@ def test_what_a_stage_lost_is_told_by_its_own_pace_right_behind(
     assert slowed(times, 1.0, until, usual=50.0) == pytest.approx((pace, share, lost), abs=0.03)
 
 
+finite = st.floats(allow_nan=False, allow_infinity=False)
+
+
 @given(
-    st.lists(st.floats(0, 9), min_size=1).map(sorted),
-    st.floats(0, 9),
+    st.lists(st.floats(0, 9) | finite, min_size=1).map(sorted),
+    st.floats(0, 9) | finite,
     st.floats(0, 9),
     st.floats(1, 99),
 )
+@example([5e-324], 0.0, 0.0, 1.0)  # half of it is 0
 def test_whatever_came_a_stage_keeps_a_share_and_loses_no_less_than_nothing(
     times: list[float], began: float, took: float, usual: float
 ) -> None:

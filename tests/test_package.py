@@ -11,6 +11,7 @@ from pathlib import Path
 
 import mirador_magic
 from tests.support.kernels import kernel
+from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).parent.parent
 
@@ -77,7 +78,7 @@ def test_the_wheel_installs_and_loads(tmp_path: Path) -> None:
         tmp_path,
         ROOT,
     ]
-    subprocess.run(build, check=True, timeout=100)
+    subprocess.run(build, check=True, timeout=PATIENCE)
     wheel = next(tmp_path.glob("*.whl"))
     names = zipfile.ZipFile(wheel).namelist()
     assert "mirador_magic/py.typed" in names
@@ -86,7 +87,9 @@ def test_the_wheel_installs_and_loads(tmp_path: Path) -> None:
         name for name in names if name.startswith(("tests", "notebooks", "benchmarks", "training"))
     ]
     site = tmp_path / "site"
-    subprocess.run([*pip, "install", "--no-deps", "--target", site, wheel], check=True, timeout=100)
+    subprocess.run(
+        [*pip, "install", "--no-deps", "--target", site, wheel], check=True, timeout=PATIENCE
+    )
     with kernel({"PYTHONPATH": str(site)}, "%load_ext mirador_magic") as running:
         assert str(site) in running.value("__import__('mirador_magic').__file__")
         cell = running.run("%%mirador --engine scripted\nwhy?")

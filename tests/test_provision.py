@@ -42,6 +42,7 @@ from mirador_magic.provision import Need, fulfil, plan, read_context, told
 from mirador_magic.stages import DEFAULT_STAGES, ModelStage
 from tests.support.fault_server import Drop, FaultServer, Raw, Refuse, Step
 from tests.support.ollama_server import OllamaServer
+from tests.support.patience import PATIENCE
 from tests.support.real import ollama_binary
 from tests.support.reciting_gguf import write
 from tests.support.registry import Registry
@@ -436,7 +437,7 @@ async def _names(engine: OllamaEngine) -> set[str]:
 
 def asked(server: OllamaServer, path: str, **body: object) -> Any:
     url = f"{server.host}/api/{path}"
-    answer = httpx.post(url, json=body | {"stream": False}, trust_env=False, timeout=30)
+    answer = httpx.post(url, json=body | {"stream": False}, trust_env=False, timeout=PATIENCE)
     return answer.raise_for_status().json()
 
 

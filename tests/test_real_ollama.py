@@ -8,6 +8,7 @@ import ollama as client
 import pytest
 
 from tests.support.ollama_server import OllamaServer
+from tests.support.patience import PATIENCE
 from tests.support.recited import (
     DEEP,
     NEL,
@@ -17,6 +18,7 @@ from tests.support.recited import (
     SYNTHESIS,
     UNSURE,
     UNSURE_PROBABILITY,
+    while_it_goes_on,
 )
 
 QUESTION = [{"role": "user", "content": "Why is the sky blue?"}]
@@ -40,7 +42,7 @@ def test_the_next_line_character_survives(each_ollama: OllamaServer) -> None:
     answer = httpx.post(
         f"{each_ollama.host}/api/chat",
         json={"model": NEL, "messages": QUESTION},
-        timeout=30,
+        timeout=PATIENCE,
         trust_env=False,
     )
     lines = answer.content.strip().split(b"\n")
@@ -58,17 +60,17 @@ def test_log_probabilities_are_the_ones_that_were_written(each_ollama: OllamaSer
         assert len(found) > 5
 
 
-def test_the_slow_model_goes_on_until_its_limit(each_ollama: OllamaServer) -> None:
+def test_the_slow_model_repeats_its_text_until_its_limit(each_ollama: OllamaServer) -> None:
     with client.Client(each_ollama.host) as ollama:
         answer = ollama.chat(SLOW, QUESTION, options={"num_predict": 60})
     assert answer.done_reason == "length"
     assert (RECITED[SLOW] * 10).startswith(answer.message.content or "nothing")
     assert answer.eval_count == 60
-    assert (answer.eval_duration or 0) / 60 > 2e6  # ns: at least two seconds for 1,000 tokens
 
 
 def test_a_closed_stream_frees_the_slow_model(each_ollama: OllamaServer) -> None:
-    with client.Client(each_ollama.host, timeout=30) as ollama:
+    limit = while_it_goes_on(each_ollama)
+    with client.Client(each_ollama.host, timeout=limit) as ollama:
         stream = ollama.chat(SLOW, QUESTION, stream=True)
         for _ in range(5):
             next(stream)

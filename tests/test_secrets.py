@@ -31,6 +31,7 @@ from mirador_magic.errors import EngineUnavailable, MiradorError
 from mirador_magic.stages import ModelOptions
 from tests.support.fault_server import Behaviour, Raw, Refuse, Say
 from tests.support.openai_server import ANSWER, FAULTS, PARTIAL, OpenAIServer, error
+from tests.support.patience import PATIENCE
 
 KEY = "sk-the-clusters-own-0123456789"
 TEAM = "team-token-9876543210"
@@ -203,7 +204,11 @@ headers = {{ "X-Team" = "$TEAM_TOKEN", "X-Other" = "$OTHER_TOKEN" }}
 """)
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
     client = NotebookClient(
-        notebook, timeout=60, kernel_name="python3", allow_errors=True, store_widget_state=True
+        notebook,
+        timeout=PATIENCE,
+        kernel_name="python3",
+        allow_errors=True,
+        store_widget_state=True,
     )
     client.resources = {"metadata": {"path": str(work)}}
     client.execute(env={**os.environ, **ENVIRON, "XDG_DATA_HOME": str(data)})

@@ -17,6 +17,7 @@ from mirador_magic.session import Session
 from mirador_magic.stages import DEFAULT_STAGES, ModelStage
 from mirador_magic.switchboard import SOURCE, Switchboard, route_of, switchboard
 from tests.support.kernels import Kernel, kernel
+from tests.support.patience import PATIENCE
 from tests.support.virtual_time import run
 from tests.test_kernel import NO_OLLAMA, OLD_KERNEL, SETUP
 
@@ -438,12 +439,6 @@ class Page:
     def click(self, widget: str) -> None:
         self._send(widget, {"method": "custom", "content": {"event": "click"}})
 
-    def until(self, condition: str) -> None:
-        """Until this is true in the kernel, which is asked again and again."""
-        code = f"while not ({condition}):\n    await asyncio.sleep(0.01)"
-        cell = self.kernel.run(code, timeout=30)
-        assert cell.status == "ok", cell.error
-
     def _send(self, widget: str, data: dict[str, Any]) -> None:
         comm = self.kernel.value(f"board.{widget}.model_id").strip("'")
         message = self.kernel.client.session.msg("comm_msg", {"comm_id": comm, "data": data})
@@ -462,16 +457,16 @@ def page(request: pytest.FixtureRequest) -> Iterator[Page]:
 def _subshell(running: Kernel) -> str:
     channel = running.client.control_channel
     channel.send(running.client.session.msg("create_subshell_request", {}))
-    return str(channel.get_msg(timeout=30)["content"]["subshell_id"])
+    return str(channel.get_msg(timeout=PATIENCE)["content"]["subshell_id"])
 
 
 def test_what_is_set_is_what_the_next_cell_uses(page: Page) -> None:
     fast = "list(board.route._options_labels).index('fast: 1 of 3 stages')"
     page.set("route", index=int(page.kernel.value(fast)))
     page.set("rows['quick_response'].model", value="long")
-    page.until("current().stages['quick_response'].model == 'long'")
+    page.kernel.until("current().stages['quick_response'].model == 'long'")
     page.set("rows['quick_response'].model", value="")  # comes back
-    page.until(
+    page.kernel.until(
         "board.rows['quick_response'].model.value == 'long' and 'not a name' in board.status.value"
     )
     page.kernel.run("engine.scripts['long'] = Script('a long word')")
@@ -481,17 +476,19 @@ def test_what_is_set_is_what_the_next_cell_uses(page: Page) -> None:
         "[('quick_response', 'long', 'a long word')]"
     )
     page.click("reset")
-    page.until("not current().notebook")
+    page.kernel.until("not current().notebook")
 
 
 def test_warm_and_let_go_are_clicks(page: Page) -> None:
-    page.until("not board._is_looking")
+    page.kernel.until("not board._is_looking")
     page.kernel.run("engine.loaded.clear()")
     page.click("refresh")
     page.click("rows['deep_analysis'].warm")
-    page.until("'warm' in board.rows['deep_analysis'].lamp.value and engine.loaded == [deep]")
+    page.kernel.until(
+        "'warm' in board.rows['deep_analysis'].lamp.value and engine.loaded == [deep]"
+    )
     page.click("rows['deep_analysis'].leave")
-    page.until("not engine.loaded")
+    page.kernel.until("not engine.loaded")
 
 
 def test_what_is_saved_can_be_read_without_a_kernel(page: Page) -> None:
@@ -506,4 +503,4 @@ def test_closing_leaves_text_and_no_task(page: Page) -> None:
     assert cell.status == "ok", cell.error
     (shown,) = cell.shown
     assert set(shown) == {"text/html", "text/plain"}
-    page.until("not any('mirador controls' in t.get_name() for t in asyncio.all_tasks())")
+    page.kernel.until("not any('mirador controls' in t.get_name() for t in asyncio.all_tasks())")

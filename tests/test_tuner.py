@@ -346,12 +346,6 @@ def _click(kernel: Kernel, of: str) -> None:
     _send(kernel, of, {"method": "custom", "content": {"event": "click"}})
 
 
-def _until(kernel: Kernel, condition: str) -> None:
-    code = f"while not ({condition}):\n    await asyncio.sleep(0.01)"
-    cell = kernel.run(code, timeout=30)
-    assert cell.status == "ok", cell.error
-
-
 SEEN = """
 from IPython.core.display_functions import DisplayHandle
 seen = {}
@@ -374,7 +368,7 @@ def test_a_click_streams_into_the_panel_and_the_tries_stand_below(notebook: Kern
     _set(notebook, "fields.questions", value="why?")
     _set(notebook, "fields.system", value="Be brief.")
     _click(notebook, "go")
-    _until(notebook, "board.tries and not board._handle")
+    notebook.until("board.tries and not board._handle")
     shown, table = "seen[board._below[0].display_id]", "seen[board._below[1].display_id]"
     assert notebook.value(f"type({shown}[-2]).__name__") == "'VBox'"  # live while it wrote
     assert "a deep look" in notebook.value(f"{shown}[-1]['text/html']")
@@ -382,7 +376,7 @@ def test_a_click_streams_into_the_panel_and_the_tries_stand_below(notebook: Kern
         assert "a deep look" in notebook.value(f"{table}[-1]['{kind}']")
     assert notebook.value("engine.requests[-1].messages[0].content") == "'Be brief.'"
     _click(notebook, "use")
-    _until(notebook, "'in this session' in board.status.value")
+    notebook.until("'in this session' in board.status.value")
     assert "tool.mirador.stages" in notebook.value(f"{table}[-1]['text/plain']")
     cell = notebook.run("%%mirador --stages deep_analysis\nhow?")
     assert cell.status == "ok", cell.error
@@ -392,11 +386,11 @@ def test_a_click_streams_into_the_panel_and_the_tries_stand_below(notebook: Kern
 def test_what_stands_there_after_closing_needs_no_kernel(notebook: Kernel) -> None:
     cell = notebook.run(
         "other = tuner()\ndisplay(other)\nawait asyncio.sleep(0)\nother.close()\n"
-        "await asyncio.sleep(0.05)"
+        "while not other._looking.done(): await asyncio.sleep(0)"
     )
     assert cell.status == "ok", cell.error
     assert [set(each) for each in cell.shown] == [{"text/html", "text/plain"}] * 3
-    _until(notebook, "not any('mirador tuner' in t.get_name() for t in asyncio.all_tasks())")
+    notebook.until("not any('mirador tuner' in t.get_name() for t in asyncio.all_tasks())")
 
 
 def test_the_verb_is_the_tuner(notebook: Kernel) -> None:

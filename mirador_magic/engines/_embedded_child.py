@@ -44,7 +44,7 @@ def main() -> None:
         said, server = {"error": f"{type(error).__name__}: {error}"}, None
     print(json.dumps(said), file=voice, flush=True)
     if server is None:
-        os._exit(1)
+        sys.exit(1)  # not os._exit: it would cut off what llama.cpp's logging thread has yet to say
     _die_with_parent(0)
     watch.join()
 

@@ -22,6 +22,7 @@ from mirador_magic.events import StreamEnd
 from mirador_magic.stages import ModelOptions
 from tests.support.fault_server import Done, Say
 from tests.support.openai_server import OpenAIServer
+from tests.support.patience import PATIENCE
 from tests.support.recited import (
     DEEP,
     NEL,
@@ -251,7 +252,7 @@ def test_a_stream_closed_early_leaves_the_engine_free(bench: Bench) -> None:
         stream = bench.engine.stream(bench.request(SLOW))
         heard = "".join([(await anext(stream)).text for _ in range(3)])
         await stream.aclose()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             same = bench.engine.stream(bench.request(SLOW))
             again = [await anext(same)]
             await same.aclose()
@@ -277,7 +278,7 @@ def test_a_cancelled_reader_leaves_the_engine_free(bench: Bench) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             return await bench.answer(QUICK)
 
     assert text_of(bench.run(cancel)) == RECITED[QUICK]

@@ -35,6 +35,7 @@ from mirador_magic.known_models import SMOLLM2
 from mirador_magic.settings import Settings, of_environment
 from mirador_magic.stages import ModelOptions
 from tests.support import reciting_gguf, virtual_time
+from tests.support.patience import PATIENCE
 
 SAID = "Größe zählt:\u0085 a new line\u2028and\u2029 others – 𝄞\x1c\x1d end.\r\nSecond\tline."
 ENDLESS = reciting_gguf.Shape(width=512, layers=6, heads=8, feed_forward=2048)
@@ -79,7 +80,7 @@ def children(parent: int | None = None) -> list[psutil.Process]:
 
 def until(condition: Callable[[], bool]) -> None:
     """Wait for it; another process is at work."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.005)
@@ -358,7 +359,7 @@ def test_an_answer_that_is_cut_short_ends_at_the_source(folder: Path, how: str) 
         if how == "cancelled":
             task.cancel()
         await asyncio.wait([task])
-        async with asyncio.timeout(20):  # its one slot is free: the context would last a minute
+        async with asyncio.timeout(PATIENCE):
             assert await ask(engine, "endless", num_ctx=8192, num_predict=3) == " w0 w1 w2"
 
     play(folder, scene)
@@ -654,6 +655,24 @@ def test_whatever_else_keeps_it_from_starting(
 ) -> None:
     stand_in(module=module, server=server)
     assert told in str(failure(folder, "recites"))
+
+
+TOLD_LATE = """
+def tell():
+    threading.main_thread().join()
+    print("0.00.001 E llama_model_load: error loading model: out of luck", file=sys.stderr)
+
+threading.Thread(target=tell).start()
+raise RuntimeError("Failed to init server")
+"""
+
+
+def test_a_reason_that_a_thread_tells_last_is_heard(
+    folder: Path, stand_in: Callable[..., None]
+) -> None:
+    """As llama.cpp's logging does it beside a busy machine."""
+    stand_in(server=TOLD_LATE)
+    assert "recites cannot be loaded: out of luck" in str(failure(folder, "recites"))
 
 
 def test_a_cancelled_start_leaves_no_orphan(

@@ -40,6 +40,7 @@ from tests.support.fault_server import Done, Hang, Refuse, Say
 from tests.support.ollama_server import OllamaServer
 from tests.support.openai_server import ANSWER, CERTIFICATE, FAULTS, PARTIAL, OpenAIServer
 from tests.support.openai_server import error as error_body
+from tests.support.patience import PATIENCE
 from tests.support.recited import QUICK, RECITED, UNSURE
 
 LLAMA_SERVER = Path(__file__).parents[1] / "support" / "llama_server.py"
@@ -446,7 +447,7 @@ def test_the_sdk_is_brought_once_for_all_who_wait_and_the_waiting_is_no_silence_
         def slowly(endpoint: Endpoint) -> Connection:
             brought.append(endpoint)
             loop.call_soon_threadsafe(begun.set)
-            go.wait(10)
+            go.wait(PATIENCE)
             return connect(endpoint)
 
         monkeypatch.setattr("mirador_magic.engines.openai_compatible.connect", slowly)

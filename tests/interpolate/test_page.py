@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from mirador_magic.interpolate import Filled, fill
@@ -82,8 +84,9 @@ PASTES = {
 }
 
 
-@pytest.mark.timeout(30)  # each takes well under a second; at the square of its length, minutes
 @pytest.mark.parametrize("kind", PASTES)
 def test_a_paste_of_any_kind_takes_no_time(kind: str) -> None:
     text, filled = PASTES[kind]
+    began = time.process_time()  # what others have the processor for does not count
     assert fill(text, NAMES).names == (("a",) if filled else ())
+    assert time.process_time() - began < 30  # well under a second; at its length's square, minutes

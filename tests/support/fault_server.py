@@ -26,8 +26,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self, cast
 
+from tests.support.patience import PATIENCE
+
 VERSION = "0.34.1-faults"
-_WAIT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,7 @@ class FaultServer:
     def wait_for(self, happened: Callable[[], bool]) -> None:
         """Returns when the records show it; raises TimeoutError when they do not for long."""
         with self._news:
-            if not self._news.wait_for(happened, _WAIT_SECONDS):
+            if not self._news.wait_for(happened, PATIENCE):
                 raise TimeoutError(f"requests: {self.requests}, closed: {self.closed}")
 
     def wait_for_closed(self, model: str) -> None:

@@ -22,7 +22,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, Self, cast
 from urllib.parse import unquote
 
-_WAIT_SECONDS = 10.0
+from tests.support.patience import PATIENCE
+
 _RESOLVE = re.compile(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
 _API = re.compile(r"/api/models/([^/]+/[^/]+)")
 
@@ -92,7 +93,7 @@ class Hub:
     def wait_for(self, happened: Callable[[], bool]) -> None:
         """Returns when the records show it; raises TimeoutError when they do not for long."""
         with self._news:
-            if not self._news.wait_for(happened, _WAIT_SECONDS):
+            if not self._news.wait_for(happened, PATIENCE):
                 raise TimeoutError(f"requests: {self.requests}")
 
     def note(self, change: Callable[[], object]) -> None:

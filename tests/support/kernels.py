@@ -13,6 +13,8 @@ from typing import Any
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
+from tests.support.patience import PATIENCE
+
 Message = dict[str, Any]
 
 
@@ -70,11 +72,11 @@ class Kernel:
         """Queue a cell; its message id. Without a `person` nobody is there to be asked for input."""
         return str(self.client.execute(code, allow_stdin=person))
 
-    def run(self, code: str, timeout: float = 60, *, person: bool = True) -> Cell:
+    def run(self, code: str, timeout: float = PATIENCE, *, person: bool = True) -> Cell:
         """Run a cell to its end."""
         return self.finish(self.send(code, person=person), timeout)
 
-    def finish(self, msg_id: str, timeout: float = 60) -> Cell:
+    def finish(self, msg_id: str, timeout: float = PATIENCE) -> Cell:
         """Everything of a queued cell, until its reply is there and the kernel is idle after it."""
         cell = Cell(reply={})
         for message in self.watch(msg_id, timeout):
@@ -82,7 +84,7 @@ class Kernel:
         cell.reply = self._reply(msg_id, timeout)
         return cell
 
-    def watch(self, msg_id: str, timeout: float = 60) -> Iterator[Message]:
+    def watch(self, msg_id: str, timeout: float = PATIENCE) -> Iterator[Message]:
         """The cell's messages on iopub as they come, until the kernel is idle after it."""
         deadline = time.monotonic() + timeout
         while True:
@@ -96,6 +98,11 @@ class Kernel:
         data = {"method": "custom", "content": {"event": "click"}}
         click = self.client.session.msg("comm_msg", {"comm_id": button, "data": data})
         self.client.shell_channel.send(click)
+
+    def until(self, condition: str) -> None:
+        """Until this is true in the kernel, which is asked again and again."""
+        cell = self.run(f"import asyncio\nwhile not ({condition}):\n    await asyncio.sleep(0.01)")
+        assert cell.status == "ok", cell.error
 
     def value(self, expression: str) -> str:
         """The repr of an expression in the kernel."""
@@ -140,7 +147,7 @@ def _started(folder: str, env: Mapping[str, str]) -> Iterator[Kernel]:
     client = manager.client()
     client.start_channels()
     try:
-        client.wait_for_ready(timeout=60)
+        client.wait_for_ready(timeout=PATIENCE)
         yield Kernel(manager, client)
     finally:
         client.stop_channels()

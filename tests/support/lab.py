@@ -24,9 +24,11 @@ import psutil
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
-START_SECONDS = 60.0
+from tests.support.patience import PATIENCE
+
 STOP_SECONDS = 10.0
-WAIT_MS = 30_000.0  # the most that any wait in the page takes; a busy machine is slow to load it
+WAIT_MS = PATIENCE * 1000  # the most that any wait in the page takes
+expect.set_options(timeout=WAIT_MS)
 
 _FLAGS = [
     "--no-sandbox",  # which root cannot have
@@ -157,7 +159,7 @@ class LabServer:
     def _wait_for_url(self, process: subprocess.Popen[bytes]) -> str:
         """The address in the file that the server writes when its socket is open."""
         file = self.folder / "runtime" / f"jpserver-{process.pid}.json"
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and process.poll() is None:
             with contextlib.suppress(FileNotFoundError, ValueError):  # ValueError: half written
                 return str(json.loads(file.read_text())["url"])
@@ -183,8 +185,8 @@ def browse(chromium: Path) -> Iterator[Page]:
 def open_page(chromium: Path, lab: LabServer) -> Iterator[Page]:
     """A page of Chromium in which JupyterLab stands ready."""
     with browse(chromium) as page:
-        page.goto(f"{lab.url}lab", timeout=START_SECONDS * 1000)
-        page.wait_for_selector(".jp-Launcher", timeout=START_SECONDS * 1000)
+        page.goto(f"{lab.url}lab", timeout=PATIENCE * 1000)
+        page.wait_for_selector(".jp-Launcher", timeout=PATIENCE * 1000)
         page.evaluate("() => jupyterapp.commands.execute('application:toggle-left-area')")
         yield page
 
@@ -195,13 +197,13 @@ def dark(page: Page) -> Iterator[None]:
     change = "name => jupyterapp.commands.execute('apputils:change-theme', {theme: name})"
     body = page.locator("body")
     page.evaluate(change, "JupyterLab Dark")
-    expect(body).to_have_attribute("data-jp-theme-light", "false", timeout=WAIT_MS)
-    expect(page.locator("#jupyterlab-splash")).to_have_count(0, timeout=WAIT_MS)
+    expect(body).to_have_attribute("data-jp-theme-light", "false")
+    expect(page.locator("#jupyterlab-splash")).to_have_count(0)
     try:
         yield
     finally:
         page.evaluate(change, "JupyterLab Light")
-        expect(body).to_have_attribute("data-jp-theme-light", "true", timeout=WAIT_MS)
+        expect(body).to_have_attribute("data-jp-theme-light", "true")
 
 
 def record(page: Page, selector: str) -> None:

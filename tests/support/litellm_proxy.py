@@ -22,9 +22,9 @@ from typing import Any, Self
 import httpx
 import psutil
 
+from tests.support.patience import PATIENCE
 from tests.support.real import require_real
 
-_START_SECONDS = 90.0  # it needs about 12 s, most of which are its imports
 _STOP_SECONDS = 5.0
 QUIET = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False", "NO_COLOR": "1"}
 
@@ -139,7 +139,7 @@ class LiteLLMProxy:
             )
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + _START_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and self._process and self._process.poll() is None:
             with contextlib.suppress(httpx.TransportError):
                 if httpx.get(f"{self.host}/health/readiness", trust_env=False).is_success:

@@ -22,7 +22,8 @@ from typing import Any, Self
 import httpx
 import psutil
 
-_START_SECONDS = 30.0
+from tests.support.patience import PATIENCE
+
 _STOP_SECONDS = 5.0
 _LLAMA_SERVER = Path(__file__).with_name("llama_server.py")
 
@@ -30,17 +31,21 @@ _LLAMA_SERVER = Path(__file__).with_name("llama_server.py")
 class OllamaServer:
     """`ollama serve` from `binary`, in `folder`; more of its environment as keywords.
 
-    The port is the system's choice, and stays the same when the server is started again.
+    The port is the system's choice, and stays the same when the server is started again. `pace` is
+    in seconds a token at the least, from 0.30 on.
     """
 
     host: str
     version: str
 
-    def __init__(self, binary: Path, folder: Path, **environment: str) -> None:
+    def __init__(
+        self, binary: Path, folder: Path, *, pace: float = 0.0, **environment: str
+    ) -> None:
         self.binary = binary
         self.folder = folder
         self.log = folder / "ollama.log"
         self._port = 0
+        self._pace = pace
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
         self._orphans: list[psutil.Process] = []
@@ -120,7 +125,7 @@ class OllamaServer:
         return models
 
     def _client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.host, trust_env=False, timeout=_START_SECONDS)
+        return httpx.Client(base_url=self.host, trust_env=False, timeout=PATIENCE)
 
     def _get(self, path: str) -> Any:
         with self._client() as client:
@@ -139,13 +144,13 @@ class OllamaServer:
     def _offer_llama_server(self) -> None:
         script = self.folder / "build" / "lib" / "ollama" / "llama-server"
         script.parent.mkdir(parents=True, exist_ok=True)
-        command = shlex.join([sys.executable, str(_LLAMA_SERVER)])
+        command = shlex.join([sys.executable, str(_LLAMA_SERVER), f"--pace={self._pace}"])
         script.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
         script.chmod(0o755)
 
     def _wait_for_port(self, written: int) -> int:
         """The port in the log's line "Listening on ...", which comes when the socket is open."""
-        deadline = time.monotonic() + _START_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and self._process and self._process.poll() is None:
             news = self.log.read_bytes()[written:].decode(errors="replace")
             if found := re.search(r"Listening on 127\.0\.0\.1:(\d+)", news):

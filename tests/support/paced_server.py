@@ -13,10 +13,13 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+
+from tests.support.patience import PATIENCE
 
 
 @dataclass
@@ -41,6 +44,13 @@ class PacedServer:
         """Those of now; the connection that asks is not among them."""
         with urllib.request.urlopen(f"{self.base_url}/counts") as response:
             return Counts(**json.load(response))
+
+    def at_rest(self) -> Counts:
+        """Those of when nothing goes on and nobody is connected any more, which it waits for."""
+        deadline = time.monotonic() + PATIENCE
+        while (counts := self.counts()).open or counts.going:
+            assert time.monotonic() < deadline, counts
+        return counts
 
 
 @contextmanager

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import ollama as client
+
 from tests.support.ollama_server import OllamaServer
+from tests.support.patience import PATIENCE
 from tests.support.reciting_gguf import LONG_WINDED, TINY, Shape, write
 
 QUICK = "speed_optimizer_phi:latest"
@@ -17,7 +20,7 @@ UNSURE = "unsure:latest"
 UNSURE_PROBABILITY = 0.92
 
 SLOW = "slow:latest"
-"""It repeats its text until it is stopped, at a reader's pace."""
+"""It repeats its text until it is stopped, or for ten times its context: so far Ollama lets it."""
 
 RECITED: dict[str, str] = {
     QUICK: "The sky is blue because air scatters blue light more than it scatters red light.",
@@ -52,6 +55,20 @@ def write_models(folder: Path) -> dict[str, Path]:
         )
         for name, script in RECITED.items()
     }
+
+
+def while_it_goes_on(server: OllamaServer, model: str = SLOW, context: int = 4096) -> float:
+    """Half the seconds that this model goes on if nobody ends it, at the pace that it has now.
+
+    Who is answered by it in that time found it free: a limit that was chosen would prove nothing on
+    a fast machine, and fail on a slow one.
+    """
+    with client.Client(server.host, timeout=PATIENCE) as ollama:
+        options = {"num_predict": 60, "num_ctx": context}
+        asked = [{"role": "user", "content": "Why is the sky blue?"}]
+        answer = ollama.chat(model, asked, options=options)
+    assert answer.eval_count and answer.eval_duration
+    return float(10 * context * answer.eval_duration / answer.eval_count / 1e9 / 2)
 
 
 def install(server: OllamaServer, models: dict[str, Path]) -> None:

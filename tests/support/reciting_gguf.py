@@ -53,7 +53,7 @@ TINY = Shape(width=32, layers=1, heads=1, feed_forward=32)
 """About 100 KB, a thousand tokens a second and more."""
 
 LONG_WINDED = Shape(width=32, layers=256, heads=1, feed_forward=32)
-"""4 MB, and yet only some 60 tokens a second: the layers do nothing, one after the other."""
+"""4 MB, and yet a hundred times the work of a tiny one's token: 60 to 700 a second, by the machine."""
 
 HEAVY = Shape(width=1024, layers=24, heads=16, feed_forward=4096)
 """0.8 GB, and the pace of a real model of that size: on 2 cores 20-35 tokens a second."""

@@ -19,7 +19,8 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self, cast
 
-_WAIT_SECONDS = 10.0
+from tests.support.patience import PATIENCE
+
 _MANIFEST = re.compile(r"/v2/([\w/.-]+)/manifests/([\w.-]+)")
 _BLOB = re.compile(r"/v2/[\w/.-]+/blobs/(sha256:\w+)")
 _STORED = re.compile(r"/storage/(sha256:\w+)")
@@ -88,7 +89,7 @@ class Registry:
     def wait_for(self, happened: Callable[[], object]) -> None:
         """Returns when the records show it; raises TimeoutError when they do not for long."""
         with self._news:
-            if not self._news.wait_for(happened, _WAIT_SECONDS):
+            if not self._news.wait_for(happened, PATIENCE):
                 raise TimeoutError(f"ranges: {self.ranges}, gone: {self.gone}")
 
     def note(self, change: Callable[[], object]) -> None:
