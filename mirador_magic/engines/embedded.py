@@ -1,7 +1,7 @@
 """The embedded engine: llama.cpp (xllamacpp) in a child process, for any GGUF file.
 
 A model is named by the path of its file, or by the file's name without `.gguf` if it lies in the
-engine's folder ($MIRADOR_MODELS, or ~/.local/share/mirador/models). SmolLM2 is there too where its
+engine's folder ($MIRADOR_MODELS, or `models` in the user's data folder). SmolLM2 is there too where its
 package is installed, and stands in where there is no other. The first question to a model starts a
 child (`_embedded_child.py`), which stays until `aclose()`; another num_ctx replaces it.
 
@@ -141,7 +141,9 @@ class EmbeddedEngine:
 
 
 def _default_folder() -> Path:
-    return Path("~/.local/share/mirador/models").expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("mirador", appauthor=False)) / "models"
 
 
 def _models(folder: Path) -> dict[str, Path]:

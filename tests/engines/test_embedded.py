@@ -220,7 +220,7 @@ def test_the_folder_comes_from_the_settings(folder: Path) -> None:
 
     own = engine({"MIRADOR_MODELS": str(folder), "MIRADOR_PACE": "30"})
     assert (own.folder, own.pace) == (folder, 30.0)
-    assert engine({}).folder == Path.home() / ".local/share/mirador/models"
+    assert engine({}).folder == Path(os.environ["XDG_DATA_HOME"]) / "mirador" / "models"
     assert engine({"MIRADOR_MODELS": str(folder), "MIRADOR_PACE": "30"}) is own
 
 
