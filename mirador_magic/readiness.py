@@ -32,6 +32,7 @@ class Readiness:
         self._read: Known = {}  # what `_warmed` was taken from
         self._warmed: tuple[ModelStage, ...] = ()  # the stages that `warmup` was made for
         self._warming: asyncio.Task[None] | None = None
+        self._at_work: WarmUp  # which that is, or was: `warmup` may be another by now
         self.pre_warm = False  # warm what is cold between the cells
 
     def of(self, known: Known) -> WarmUp:
@@ -51,18 +52,20 @@ class Readiness:
         One that is under way is waited for, and goes on when the waiting ends. Raises
         EngineUnavailable where no engine answers.
         """
-        if self._warming and not self._warming.done() and self.warmup:
-            self.warmup.watch(tell)
+        while self._warming and not self._warming.done():
+            under_way = self._at_work
+            under_way.watch(tell)
             await asyncio.shield(self._warming)
-            return self.warmup.state
+            if not models:
+                return under_way.state
         known = self._known()
         wanted = self._default(known)
         stages = [_on(model, wanted, known) for model in models] if models else wanted
-        self.warmup = self._new(stages, wanted, known)
-        self.warmup.watch(tell)
-        self._warming = asyncio.create_task(self.warmup.run(), name="mirador warm-up")
+        self.warmup = begun = self._at_work = self._new(stages, wanted, known)
+        begun.watch(tell)
+        self._warming = asyncio.create_task(begun.run(), name="mirador warm-up")
         await self._warming
-        return self.warmup.state
+        return begun.state
 
     async def keep_warm(self) -> None:
         """Warm what is cold, now and after each run. What cannot be warmed is the run's to tell."""
@@ -81,7 +84,9 @@ class Readiness:
         idle = self._warming is None or self._warming.done()
         cold = self.warmup and any(each.state == "cold" for each in self.warmup.state)
         if self.pre_warm and idle and cold:
-            self._warming = asyncio.create_task(self._again(), name="mirador warm-up")
+            with contextlib.suppress(MiradorError):
+                self._at_work = again = self.of(self._known())
+                self._warming = asyncio.create_task(self._again(again), name="mirador warm-up")
 
     async def aclose(self) -> None:
         """End the warm-up that is under way."""
@@ -90,9 +95,9 @@ class Readiness:
             self._warming.cancel()
             await asyncio.wait({self._warming})
 
-    async def _again(self) -> None:
+    async def _again(self, warmup: WarmUp) -> None:
         with contextlib.suppress(MiradorError):
-            await self.of(self._known()).run()
+            await warmup.run()
 
     def _default(self, known: Known) -> tuple[ModelStage, ...]:
         return tuple(stage for stage in _default(known) if not self._cold(stage.model))

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from mirador_magic import Script, ScriptedEngine
 from mirador_magic.cli import main
-from mirador_magic.cli.argv import read
+from mirador_magic.cli.argv import parser, read
 from mirador_magic.cli.shell import BROKEN_PIPE, INTERRUPTED, here
 from mirador_magic.cli.stdin import PASTED, pasted
 from mirador_magic.cli.verbs import VERBS
@@ -425,7 +425,8 @@ _ANY = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), m
 @given(_ANY, _ANY)
 def test_no_word_of_a_question_is_dropped(before: list[str], after: list[str]) -> None:
     """What stands behind -- is a word, and what stands before it is one too, or an error."""
-    before = [word for word in before if word not in ("--", "-h")]
+    options = re.findall(r"--?[a-z][\w-]*", parser("ask").format_help())
+    before = [word for word in before if word.partition("=")[0] not in ("--", *options)]
     try:
         verb, args = read(["ask", *before, "--fast", "--", *after])
     except UsageError:

@@ -335,6 +335,28 @@ def test_an_engine_that_starts_later_is_warmed_after_the_first_answer(
     assert run(main()) == [QUICK, DEEP, SYNTHESIS]
 
 
+def test_models_that_are_named_are_warmed_behind_the_warm_up_that_is_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MIRADOR_ENGINE", "scripted")
+    engine = ScriptedEngine(SCRIPTS | {"own": Script("words", load=1.0)})
+
+    async def main() -> tuple[list[str], list[Warmth], list[Warmth]]:
+        session = Session()
+        session.use(engine)
+        first = asyncio.create_task(session.readiness.warm())
+        await asyncio.sleep(0.5)
+        session.configure({"synthesis.temperature": 0.1})  # another one is known from now on
+        await session.readiness.look()
+        named = asyncio.create_task(session.readiness.warm(["nothere", "own"]))
+        return engine.loaded, await first, await named
+
+    loaded, first, named = run(main())
+    assert loaded == [QUICK, DEEP, SYNTHESIS, "own"]
+    assert [each.state for each in first] == ["warm", "warm", "warm"]
+    assert [(each.model, each.state) for each in named] == [("nothere", "failed"), ("own", "warm")]
+
+
 def test_without_an_engine_it_says_so(tmp_path: Path) -> None:
     async def none() -> ScriptedEngine:
         raise EngineUnavailable("none here", "start one")
