@@ -193,13 +193,13 @@ class WarmUp:
         self._engine_key = engine.key
         models = await engine.models()
         sizes = {model.name: model.size for model in models}
+        meant = [(each.name, each.model) == (stage.name, stage.model) for each in self.stages]
         if not {stage.model, f"{stage.model}:latest"} & set(sizes) and self._substitute:
             stage = self._substitute(stage, models) or stage
         for place, was in enumerate(self.state):
-            if was.stage == stage.name and was.model != stage.model:
-                self._set(place, was.state, model=stage.model)
-            if was.stage == stage.name and not was.size:
-                self._set(place, was.state, size=sizes.get(stage.model, 0))
+            if meant[place] and (was.model != stage.model or not was.size):
+                size = was.size or sizes.get(stage.model, 0)
+                self._set(place, was.state, model=stage.model, size=size)
         return stage
 
     async def _warm(self, engine: Engine, stage: ModelStage, place: int) -> None:
