@@ -26,6 +26,7 @@ lab: venv  ## open the notebooks in JupyterLab
 
 bench: venv  ## what a user waits for, beside its baselines
 	$(BIN)/python -m benchmarks.kernel
+	$(BIN)/python -m benchmarks.embedded
 	$(BIN)/python -m benchmarks.router
 	$(BIN)/python -m benchmarks.view
 	$(BIN)/python -m benchmarks.metrics
