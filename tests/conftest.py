@@ -28,7 +28,7 @@ let_children_hear()
 
 # Nor may one for what its user has set: a server, a proxy, a width, colours, a kernel's start-up.
 _FOREIGN = ("MIRADOR_", "OLLAMA_", "OPENAI_", "OTEL_", "HF_", "CLICOLOR")
-_OF_TESTS = ("MIRADOR_REQUIRE_REAL", "MIRADOR_SCREENSHOTS", "MIRADOR_CACHE", "MIRADOR_LITELLM")
+_OF_TESTS = ("MIRADOR_REQUIRE_REAL", "MIRADOR_SCREENSHOTS", "MIRADOR_LITELLM")
 _TERMINAL = ("NO_COLOR", "FORCE_COLOR", "COLORTERM", "COLUMNS", "LINES", "PYTHONSTARTUP")
 for _name in [*os.environ]:
     if _name.startswith((*_OF_TESTS, "MIRADOR_OLLAMA_")):

@@ -82,6 +82,7 @@ def project(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "pyproject.toml").write_text(f"""
 [tool.mirador.stages.synthesis]
 model = "team/{SLOW}"
+num_predict = 40000
 [tool.mirador.stages.deep_analysis]
 model = "team/{DEEP}"
 [tool.mirador.stages.unsure]
@@ -163,7 +164,7 @@ def test_a_server_killed_while_it_writes_leaves_the_text_and_the_next_runs_succe
     home, away = broken.stages
     assert (home.status, home.text) == ("done", "At home.")
     assert away.status == "failed"
-    assert len(away.text) > 20 and (RECITED[SLOW] * 100).startswith(away.text)
+    assert len(away.text) > 20 and (RECITED[SLOW] * 1000).startswith(away.text)
     assert re.match(r"team (gave up|broke off) while slow:latest was at work: ", str(away.error))
     assert "→ run the cell again" in str(away.error)
     shown = broken._repr_mimebundle_()

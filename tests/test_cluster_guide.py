@@ -26,10 +26,10 @@ PORTS = ("11441", "11442", "4011")  # the guide's
 
 
 def wrapped(folder: Path, gguf: Path) -> Path:
-    """A folder for the PATH whose `ollama` has the guide's model, which here writes without end."""
+    """A folder for the PATH whose `ollama` has the guide's model, which here writes on and slowly."""
     home = folder / "home"
     home.mkdir()
-    with OllamaServer(ollama_binary(NEW), home) as server:
+    with OllamaServer(ollama_binary(NEW), home, pace=0.05) as server:
         server.create(DEEP, gguf, num_thread=1)
     script = folder / "bin" / "ollama"
     script.parent.mkdir()
@@ -75,7 +75,7 @@ def test_the_guide_shows_the_killed_server(
 ) -> None:
     own = wrapped(tmp_path, reciting_models[SLOW])
     path = f"{own}:{os.environ['PATH']}:{litellm_binary().parent}"
-    env = {"PATH": path, "OLLAMA_HOST": ollama.host, "MIRADOR_NUM_PREDICT": "150"}
+    env = {"PATH": path, "OLLAMA_HOST": ollama.host, "MIRADOR_NUM_PREDICT": "300"}
     try:
         notebook = executed(tmp_path, env)
         assert running_in(tmp_path) == []

@@ -13,6 +13,10 @@ import pytest
 
 from mirador_magic.known_models import SMOLLM2, InPackage
 
+# Under this name Mirador, in what the tests start, would take it for a misspelt MIRADOR_PACE.
+if "MIRADOR_CACHE" in os.environ:
+    os.environ["TESTS_CACHE"] = os.environ.pop("MIRADOR_CACHE")
+
 
 def require_real(reason: str) -> NoReturn:
     """Skips the test for this reason, or fails it where the real thing is required."""
@@ -49,6 +53,6 @@ def chromium_binary() -> Path:
 
 
 def _cache() -> Path:
-    if own := os.environ.get("MIRADOR_CACHE"):
+    if own := os.environ.get("TESTS_CACHE"):
         return Path(own)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mirador"

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import ollama as client
-
 from tests.support.ollama_server import OllamaServer
 from tests.support.patience import PATIENCE
 from tests.support.reciting_gguf import LONG_WINDED, TINY, Shape, write
@@ -63,6 +61,8 @@ def while_it_goes_on(server: OllamaServer, model: str = SLOW, context: int = 409
     Who is answered by it in that time found it free: a limit that was chosen would prove nothing on
     a fast machine, and fail on a slow one.
     """
+    import ollama as client  # not before conftest.py: it reads the user's proxies
+
     with client.Client(server.host, timeout=PATIENCE) as ollama:
         options = {"num_predict": 60, "num_ctx": context}
         asked = [{"role": "user", "content": "Why is the sky blue?"}]
