@@ -37,7 +37,7 @@ SHOWN: Mapping[str, Mapping[str, tuple[list[str], str]]] = {
     },
     "04_benchmark": {
         "%%mirador benchmark --repeats 3 --json": (
-            ["progressive", "traditional", "smollm2", "first useful text comes"],
+            ["progressive", "traditional", "smollm2", "first useful text"],
             "benchmark-light",
         ),
         "%%mirador benchmark --repeats 1 --against": (["benchmark.json"], ""),
