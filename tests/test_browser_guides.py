@@ -41,7 +41,7 @@ SHOWN: Mapping[str, Mapping[str, tuple[list[str], str]]] = {
             "benchmark-light",
         ),
         "%%mirador benchmark --repeats 1 --against": (["benchmark.json"], ""),
-        "%%mirador benchmark --repeats 1 --stages": (["deep against fast"], ""),
+        "%%mirador benchmark --repeats 1 --stages": (["balanced against fast"], ""),
         "result.to_dataframe": (["question"], ""),
     },
     "05_monitoring": {
