@@ -1,7 +1,7 @@
 # The doors of the checkout. `make venv` is the set-up of all the others.
 PYTHON ?= python3
 BIN := .venv/bin
-PICTURES := reopened-dark.png view-done-dark.png $(addsuffix -light.png,route live known unknown \
+PICTURES := reopened-dark.png view-done-dark.png $(addsuffix -light.png,route live \
 	controls benchmark metrics dashboard compare tuner calibration)
 
 .PHONY: demo test litellm lab bench router screenshots venv lint clean
@@ -40,8 +40,8 @@ router:  ## train the router anew: two minutes
 	build/train/bin/python -m pip install --quiet --editable . --group train
 	build/train/bin/python -m training.router.train | tee training/router/train.log
 
-screenshots: venv  ## the README's pictures, from a real run in JupyterLab
-	MIRADOR_REQUIRE_REAL=1 MIRADOR_SCREENSHOTS=build/pictures $(BIN)/python -m pytest tests/test_browser.py tests/test_browser_alone.py tests/test_browser_view.py tests/test_browser_guides.py tests/test_terminal.py
+screenshots: venv  ## the README's pictures, from real runs of SmolLM2, most of them in JupyterLab
+	MIRADOR_REQUIRE_REAL=1 MIRADOR_SCREENSHOTS=build/pictures $(BIN)/python -m pytest tests/test_browser_alone.py tests/test_browser_guides.py tests/test_terminal.py
 	cd build/pictures && cp terminal.svg $(PICTURES) ../../notebooks/pictures
 
 lint: venv

@@ -26,7 +26,9 @@ def _cells(notebook: Mapping[str, object], count: int) -> list[str]:
     inputs, values = notebook.get("In"), notebook.get("Out")
     if count < 1 or not isinstance(inputs, Sequence):
         return []
-    before = [(at, cell) for at, cell in enumerate(inputs[:-1]) if str(cell).strip()]
+    # In holds what IPython made of a cell; _i1, _i2, … hold what was typed.
+    typed = [notebook.get(f"_i{at}", cell) for at, cell in enumerate(inputs[:-1])]
+    before = [(at, cell) for at, cell in enumerate(typed) if str(cell).strip()]
     return [_cell(at, str(cell), values) for at, cell in before[-count:]]
 
 

@@ -166,7 +166,6 @@ def test_three_stages_stream_and_the_answer_stands(open_notebook: Open) -> None:
     notebook.start(1)
     wait_for_live(notebook, 1, "Three things compete for today")
     expect(notebook.output(1).get_by_role("button", name="Stop")).to_be_visible()
-    shoot(notebook, 1, "live-light")
     notebook.wait(1)
     check_twin(notebook, 1, QUICK, DEEP, SYNTHESIS)
     shoot(notebook, 1, "finished-light")
@@ -254,7 +253,6 @@ def test_a_reopened_notebook_shows_the_answer_without_a_kernel(open_notebook: Op
     expect(folded).to_be_visible()
     with dark(notebook.page):
         check_bars(notebook.output(1), 2)
-        shoot(notebook, 1, "reopened-dark")
 
 
 def check_file(path: Path) -> None:
@@ -291,7 +289,6 @@ def test_the_question_decides_the_first_line_says_why_and_a_click_goes_deeper(
     wait_for_live(notebook, 1, "Three things compete")
     check_twin(notebook, 1, QUICK, DEEP)
     expect(output).to_contain_text("mirador · simple (")
-    shoot(notebook, 1, "route-light")
 
 
 def test_after_a_reload_in_mid_run_the_whole_answer_can_be_had(open_notebook: Open) -> None:

@@ -1,4 +1,7 @@
-"""The guides of notebooks/ as a reader runs them: JupyterLab in Chromium, a real Ollama, cell by cell.
+"""The guides of notebooks/ as a reader runs them: JupyterLab in Chromium, cell by cell, without Ollama.
+
+SmolLM2 answers, a small real model. What it says is its own; what is looked at is that it is shown,
+measured, compared, and kept in the saved notebook. The first guides run in `test_notebooks`.
 
 With MIRADOR_SCREENSHOTS naming a folder, the guides' pictures are left there.
 """
@@ -14,58 +17,63 @@ import nbformat
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.support.lab import LabServer, Notebook, open_page
-from tests.support.ollama_server import OllamaServer
+from tests.support.lab import WAIT_MS, LabServer, Notebook, open_page
 from tests.test_browser import shoot
 
+LONG = 900.0  # seconds, in which even a busy machine has run a guide
+LONG_MS = 600_000.0  # and one of its cells: a benchmark, or seventy questions
+BRIEF = "You are a helpful assistant. You answer in one short sentence."
 GUIDES = Path(__file__).parent.parent / "notebooks"
 
 # By guide: what stands below the cell that begins so, and its picture's name.
 SHOWN: Mapping[str, Mapping[str, tuple[list[str], str]]] = {
     "03_warm_up_and_controls": {
-        "%mirador warm --status": (["quick_response", "warm until"], ""),
+        "%mirador warm --status": (["quick_response", "synthesis", "smollm2", "warm"], ""),
+        "%mirador --fast": (["small and often wrong", "measured"], ""),
         "from mirador_magic import asked": (["first word after", "ms"], ""),
-        "from mirador_magic import prewarm": (["'warm'"], ""),
-        "%mirador controls": (["warm until", "gemma2:9b leaves first"], "controls-light"),
+        "from mirador_magic import prewarm": (["('smollm2', 'warm')"], ""),
+        "model = reply": (["'warm'"], ""),
+        "%mirador controls": (["warm", "smollm2 answers"], "controls-light"),
     },
     "04_benchmark": {
-        "%%mirador benchmark --repeats 2 --json": (
-            ["progressive", "traditional", "Ollama"],
+        "%%mirador benchmark --repeats 3 --json": (
+            ["progressive", "traditional", "smollm2", "first useful text"],
             "benchmark-light",
         ),
-        "%%mirador benchmark --repeats 2 --against": (["benchmark.json"], ""),
-        "%%mirador benchmark --repeats 2 --models": (["gemma2:9b"], ""),
+        "%%mirador benchmark --repeats 1 --against": (["benchmark.json"], ""),
+        "%%mirador benchmark --repeats 1 --stages": (["balanced against fast"], ""),
         "result.to_dataframe": (["question"], ""),
     },
     "05_monitoring": {
         "%mirador metrics": (["first text", "all runs"], "metrics-light"),
-        "%mirador metrics --by model": (["gemma2:9b"], ""),
+        "%mirador metrics --by model": (["smollm2"], ""),
         "%mirador dashboard": (["runs"], "dashboard-light"),
     },
     "06_compare_and_tune": {
-        "%%mirador compare --models": (["gemma2:9b", "tok/s"], "compare-light"),
+        "%%mirador compare --system": (["brief", "teacher", "smollm2", "tok/s"], "compare-light"),
+        "%%mirador compare --stages": (["deep_analysis", "tok/s"], ""),
         "%mirador tune": (["Use for this stage"], "tuner-light"),
         "found.frame": (["brief"], ""),
     },
     "07_calibration": {
-        "%mirador calibrate labelled": (["AUROC", "Brier", "ECE"], "calibration-light"),
-        "%mirador --stages quick_response": (["calibrated", "n="], ""),
+        "%mirador calibrate labelled": (["smollm2", "AUROC", "Brier", "ECE"], "calibration-light"),
+        "%mirador --stages quick_response": (["calibrated (n=75)"], ""),
     },
 }
 
 # What stands there in the notebook that was saved and comes without a kernel.
 KEPT: Mapping[str, Mapping[str, list[str]]] = {
-    "03_warm_up_and_controls": {"%mirador controls": ["mirador controls", "gemma2:9b"]},
+    "03_warm_up_and_controls": {"%mirador controls": ["mirador controls", "quick_response"]},
     "04_benchmark": {
-        "%%mirador benchmark --repeats 2 --json": ["first useful text", "Ollama 0.34.1"],
+        "%%mirador benchmark --repeats 3 --json": ["first useful text", "embedded llama.cpp"],
     },
     "05_monitoring": {
         "%mirador metrics": ["first text", "all runs"],
         "%mirador dashboard": ["first token", "answered"],
     },
     "06_compare_and_tune": {
-        "%%mirador compare --models": ["gemma2:9b", "tok/s"],
-        "%mirador tune": ["temperature 0.7 → 0.2"],
+        "%%mirador compare --system": ["brief", "teacher", "tok/s"],
+        "%mirador tune": ["the first", "capital of France"],
         "found.frame": ["brief"],
     },
     "07_calibration": {
@@ -76,9 +84,11 @@ KEPT: Mapping[str, Mapping[str, list[str]]] = {
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory, ollama: OllamaServer) -> Iterator[LabServer]:
+def lab(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> Iterator[LabServer]:
+    """JupyterLab on a machine without Ollama and without a model of the user's."""
     folder = tmp_path_factory.mktemp("lab-guides")
-    with LabServer(folder, OLLAMA_HOST=ollama.host) as running:
+    nowhere = {"OLLAMA_HOST": "127.0.0.1:9", "MIRADOR_MODELS": str(folder / "none")}
+    with LabServer(folder, **nowhere) as running:
         shutil.copy(GUIDES / "labelled.jsonl", running.notebooks)
         yield running
 
@@ -91,18 +101,19 @@ def page(chromium: Path, lab: LabServer) -> Iterator[Page]:
 
 
 def _tune(output: Locator) -> None:
-    """Two tries, the second one with another temperature; then the stage is as in the second."""
-    output.locator("textarea").nth(1).fill("What should I focus on today?")
-    output.get_by_role("button", name="Run", exact=False).first.click()
-    expect(output).to_contain_text("the first")
-    output.locator("input[type=text]").nth(1).fill("0.2")
-    output.get_by_role("button", name="Run", exact=False).first.click()
-    expect(output).to_contain_text("temperature 0.7 → 0.2")
+    """Two tries, the second one with another system prompt; then the stage is as in the second."""
+    output.locator("textarea").nth(1).fill("What is the capital of France?")
+    run = output.get_by_role("button", name="Run", exact=False).first
+    run.click()
+    expect(output).to_contain_text("the first", timeout=LONG_MS)
+    output.locator("textarea").nth(0).fill(BRIEF)
+    run.click()
+    expect(output).to_contain_text("system −", timeout=LONG_MS)
     output.get_by_role("button", name="Use for this stage").click()
-    expect(output).to_contain_text("[tool.mirador.stages.deep_analysis]")
+    expect(output).to_contain_text("[tool.mirador.stages.quick_response]", timeout=WAIT_MS)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(LONG)
 @pytest.mark.parametrize("guide", SHOWN)
 def test_the_guide_does_what_it_says(page: Page, lab: LabServer, guide: str) -> None:
     cells = [

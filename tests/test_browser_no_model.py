@@ -32,6 +32,7 @@ def bare(chromium: Path, smollm2: Path, tmp_path: Path) -> Iterator[tuple[Page, 
         yield page, lab, index
 
 
+@pytest.mark.timeout(600)
 def test_one_click_from_the_cell_to_a_real_answer(bare: tuple[Page, LabServer, Index]) -> None:
     page, lab, index = bare
     notebook = Notebook(page, lab, "first", CELLS)

@@ -368,7 +368,6 @@ def test_everything_can_be_read_in_both_themes(open_notebook: Open) -> None:
     shoot(notebook, 1, "view-done-light")
     with dark(notebook.page):
         check_contrast(output, *SAID, "■ stopped", "Run again")
-        shoot(notebook, 1, "view-done-dark")
     notebook.page.set_viewport_size({"width": 1000, "height": 1000})
 
 

@@ -26,6 +26,11 @@ def test_the_last_cells_stand_below_with_their_values_and_this_one_does_not() ->
     assert compose("why?", {"In": [""], "Out": {}}, cells=3) == "why?"
 
 
+def test_a_cell_is_told_as_it_was_typed() -> None:
+    made = {"In": ["", "await run('why?')", "now"], "_i1": "%%mirador\nwhy?"}
+    assert "In [1]:\n```\n%%mirador\nwhy?\n```" in compose("so?", made, cells=1)
+
+
 def test_a_cell_cannot_close_its_fence_and_a_long_one_is_cut() -> None:
     asked = compose("why?", {"In": ["", "```\nmore", "now"]}, cells=1)
     assert "````\n```\nmore\n````" in asked
