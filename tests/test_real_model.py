@@ -162,15 +162,8 @@ def test_three_stages_answer_in_their_own_words_with_numbers_of_their_own(
         assert " measured" in head
 
 
-SAYS_NO_ROOM = "three names of one file are told of as three models that do not fit into memory"
-
-
-def test_no_note_says_what_is_not_so(
-    request: pytest.FixtureRequest, running: Kernel, place: Place
-) -> None:
+def test_no_note_says_what_is_not_so(running: Kernel, place: Place) -> None:
     """From the second run on, when it is known what fits into memory."""
-    if place.host:
-        request.applymarker(pytest.mark.xfail(reason=SAYS_NO_ROOM, strict=True))
     for question in ("Name three primary colours.", "What is rain?"):
         run_through(running, question, "--num-predict 40")
         stages = told(running)

@@ -1,12 +1,18 @@
 """The servers that other tests rely on: real, complete, and as predictable as claimed."""
 
+import asyncio
 import json
 import math
+import time
+from pathlib import Path
 
 import httpx
 import ollama as client
 import pytest
 
+from mirador_magic.engines.base import ChatRequest, ModelInfo
+from mirador_magic.engines.ollama import OllamaEngine
+from mirador_magic.stages import ModelOptions
 from tests.support.ollama_server import OllamaServer
 from tests.support.patience import PATIENCE
 from tests.support.recited import (
@@ -88,3 +94,23 @@ def test_a_killed_server_comes_back_with_its_models(mortal_ollama: OllamaServer)
             ollama.chat(QUICK, QUESTION)
         mortal_ollama.start()
         assert ollama.chat(QUICK, QUESTION).message.content == RECITED[QUICK]
+
+
+def test_one_file_under_two_names_is_in_memory_under_both_and_stays_as_long_as_the_longer(
+    mortal_ollama: OllamaServer, reciting_models: dict[str, Path]
+) -> None:
+    names = ("first:latest", "second:latest")
+    for name in names:
+        mortal_ollama.create(name, reciting_models[QUICK])
+
+    async def main() -> list[ModelInfo]:
+        engine = OllamaEngine(mortal_ollama.host)
+        for name, keep_alive in zip(names, (3600.0, 60.0), strict=True):
+            await engine.load(ChatRequest(name, [], ModelOptions()), keep_alive)
+        return await engine.resident()
+
+    found = {model.name.removesuffix(":latest"): model for model in asyncio.run(main())}
+    assert {"first", "second"} == set(found)
+    assert found["first"].until == found["second"].until
+    assert len(mortal_ollama.ps()) == 1
+    assert (found["first"].until or 0) > time.time() + 1800

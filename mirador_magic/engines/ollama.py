@@ -21,10 +21,10 @@ import importlib
 import os
 import re
 import time
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from mirador_magic.engines._ollama_errors import translated, unpulled
 from mirador_magic.engines._ollama_models import Installing, Modelfile, pulled
@@ -38,6 +38,7 @@ from mirador_magic.errors import (
     RequestRefused,
 )
 from mirador_magic.events import StreamEnd
+from mirador_magic.stages import plain
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -58,6 +59,17 @@ FREE_S = 0.5  # to have it unloaded, while whoever asked is leaving
 FOR_EVER = 10 * 365 * 86400  # seconds; a negative keep_alive lasts centuries
 
 
+class _Shown(NamedTuple):
+    """The context that a model was trained with, how many first tokens a cut spares, how many bytes
+    its own messages add to a prompt, and which weights it has: the hash of their blob, '' where unknown.
+    """
+
+    trained: int | None = None
+    keep: int = NUM_KEEP
+    own: int = 0
+    weights: str = ""
+
+
 class OllamaEngine:
     """Ollama at `host`; without one at OLLAMA_HOST, else on this machine.
 
@@ -74,7 +86,8 @@ class OllamaEngine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: AsyncClient | None = None
         self._transport: httpx.AsyncHTTPTransport | None = None
-        self._windows: dict[str, tuple[int | None, int, int]] = {}
+        self._shown: dict[str, _Shown] = {}
+        self._keeps: dict[str, float] = {}  # seconds, by the weights that were loaded
         self._cut: set[str] = set()  # models that were cut short, and came to no end since
 
     @property
@@ -104,10 +117,23 @@ class OllamaEngine:
     async def resident(self) -> list[ModelInfo]:
         client = await self._connected()
         running = await self._ask("", client.ps())
-        return [
+        told = [
             ModelInfo(m.model, int(m.size or 0), int(m.size_vram or 0), _until(m.expires_at))
             for m in running.models
             if m.model
+        ]
+        return [*told, *self._other_names(told)]
+
+    def _other_names(self, told: Sequence[ModelInfo]) -> list[ModelInfo]:
+        """Models of the same weights as one that is in memory: Ollama lists them under one name."""
+        listed = {plain(info.name): info for info in told}
+        by_weights = {
+            self._shown[name].weights: info for name, info in listed.items() if name in self._shown
+        }
+        return [
+            replace(by_weights[shown.weights], name=name)
+            for name, shown in self._shown.items()
+            if shown.weights and name not in listed and shown.weights in by_weights
         ]
 
     async def unload(self, model: str) -> None:
@@ -117,9 +143,13 @@ class OllamaEngine:
     async def load(self, request: ChatRequest, keep_alive: float | None = None) -> Loaded:
         """Held until the model is there: to let go of it would abort the load.
 
-        One token is the least that can be asked for: 0 goes on to the end.
+        One token is the least that can be asked for: 0 goes on to the end. Weights that have several
+        names are kept as long as the one that is kept longest.
         """
         client = await self._connected()
+        weights = (await self._show(request.model)).weights
+        if weights and keep_alive is not None:
+            keep_alive = self._keeps[weights] = max(keep_alive, self._keeps.get(weights, 0.0))
         one = replace(request, options=replace(request.options, num_predict=1))
         try:
             answer = client.chat(request.model, keep_alive=keep_alive, **_body(one))
@@ -195,7 +225,7 @@ class OllamaEngine:
             await client.create(model, from_=made.base, **wish)
         except Exception as error:
             raise unpulled(error, self.host, model, doing="create") from error
-        self._windows.clear()
+        self._shown.clear()
 
     async def aclose(self) -> None:
         """Close the connections of this event loop; those of an earlier loop went with it."""
@@ -279,31 +309,31 @@ class OllamaEngine:
         context = request.options.num_ctx
         if 2 * tokens < min(context, SMALLEST_CONTEXT):
             return False
-        trained, keep, own = await self._window(request.model)
-        context = min(context, trained or context)
-        size = (
-            TEMPLATE_BYTES + own + sum(len(_sendable(m.content).encode()) for m in request.messages)
-        )
-        return size >= context and tokens in cut_lengths(context, keep)
+        shown = await self._show(request.model)
+        context = min(context, shown.trained or context)
+        told = sum(len(_sendable(message.content).encode()) for message in request.messages)
+        size = TEMPLATE_BYTES + shown.own + told
+        return size >= context and tokens in cut_lengths(context, shown.keep)
 
-    async def _window(self, model: str) -> tuple[int | None, int, int]:
-        """The context that the model was trained with, how many first tokens a cut spares, and how
-        many bytes the model's own messages add to a prompt."""
-        if model not in self._windows:
+    async def _show(self, model: str) -> _Shown:
+        """What Ollama tells of this model; it is asked once."""
+        if (name := plain(model)) not in self._shown:
             client = await self._connected()
             try:
                 shown = await self._ask(model, client.show(model))
             except EngineError:
-                return None, NUM_KEEP, 0
+                return _Shown()
             known = shown.modelinfo or {}
             trained = known.get(f"{known.get('general.architecture')}.context_length")
             chosen = re.search(r"^num_keep\s+(-?\d+)", shown.parameters or "", re.MULTILINE)
             keep = int(chosen[1]) if chosen else NUM_KEEP
             if keep >= 0 and known.get("tokenizer.ggml.add_bos_token"):
                 keep += 1
-            own = (shown.modelfile or "").partition("\nMESSAGE ")[2]
-            self._windows[model] = trained, keep, len(own.encode())
-        return self._windows[model]
+            modelfile = shown.modelfile or ""
+            own = len(modelfile.partition("\nMESSAGE ")[2].encode())
+            weights = re.search(r"^FROM .*sha256-([0-9a-f]{64})$", modelfile, re.MULTILINE)
+            self._shown[name] = _Shown(trained, keep, own, weights[1] if weights else "")
+        return self._shown[name]
 
 
 def _until(expires: datetime | None) -> float | None:

@@ -148,7 +148,7 @@ def test_a_load_has_the_runner_options_alone(server: FaultServer) -> None:
         return [model.name for model in await engine.resident()]
 
     assert asyncio.run(load()) == ["good:latest"]
-    body = server.requests[0].body
+    (body,) = [request.body for request in server.requests if request.path == "/api/chat"]
     assert (body["messages"], body["options"]) == ([], {"num_ctx": 2048, "num_predict": 1})
     assert "keep_alive" not in body
 
@@ -156,7 +156,7 @@ def test_a_load_has_the_runner_options_alone(server: FaultServer) -> None:
 def test_a_prefill_asks_for_one_token_and_says_how_long_to_stay(server: FaultServer) -> None:
     asked = ChatRequest("good", [Message("user", ".")], ModelOptions(num_predict=150), think=False)
     loaded = asyncio.run(OllamaEngine(server.host).load(asked, keep_alive=3600))
-    body = server.requests[0].body
+    body = server.chats()[0].body
     assert (body["options"]["num_predict"], body["keep_alive"], body["think"]) == (1, 3600, False)
     assert loaded == Loaded(load_s=0.25, prefill_s=0.1)
 
