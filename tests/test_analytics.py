@@ -370,8 +370,9 @@ def test_a_broken_file_is_one_line(data: Path) -> None:
     assert isinstance(shown("metrics"), Report)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    """One of its own for each test: they look at what is imported, and break its store."""
     folder = tmp_path_factory.mktemp("data")
     with kernel(NO_OLLAMA | {"XDG_DATA_HOME": str(folder)}, SETUP) as running:
         yield running
@@ -393,6 +394,7 @@ def test_in_a_notebook(notebook: Kernel) -> None:
 
 def test_a_broken_disk_costs_one_warning_and_no_answer(notebook: Kernel, tmp_path: Path) -> None:
     (tmp_path / "mirador").write_text("no folder")
+    notebook.run("%mirador why?")  # the store is opened by the first run
     notebook.run(
         "import mirador_magic.session as sessions; session = sessions.current()\n"
         f"session.recorder.close(); session.recorder = None; os.environ['XDG_DATA_HOME'] = {str(tmp_path)!r}"
