@@ -23,7 +23,7 @@ class Engines:
         self._given: dict[str, Engine] = {}
         self._made: dict[tuple[str, Place], Engine] = {}
         self._answering: dict[tuple[str, Place], Engine] = {}
-        self._silent: EngineUnavailable | None = None  # why Ollama did not answer
+        self._without: EngineUnavailable | None = None  # why it is not Ollama
 
     def use(self, engine: Engine) -> None:
         """Put this engine in the place of the one of its name."""
@@ -55,7 +55,7 @@ class Engines:
         engine = self._answering[key]
         if isinstance(engine, EmbeddedEngine) and not engine.has_any(models):
             del self._answering[key]  # there may be an Ollama the next time
-            raise _no_model(engine.folder, self._silent if name == "auto" else None)
+            raise _no_model(engine.folder, self._without if name == "auto" else None)
         return engine
 
     async def aclose(self) -> None:
@@ -69,11 +69,11 @@ class Engines:
         return engine
 
     async def _auto(self, settings: Settings) -> Engine:
-        """Ollama where it answers, else the embedded engine."""
+        """Ollama where it answers and has a model, else the embedded engine."""
         try:
-            return await self._probed("ollama", settings)
+            return await self.ollama(settings)
         except EngineUnavailable as without:
-            self._silent = without
+            self._without = without
             try:
                 return await self._probed("embedded", settings)
             except EngineUnavailable as neither:
@@ -81,11 +81,18 @@ class Engines:
                     f"{without.what}, and {neither.what}", f"{without.cure}, or {neither.cure}"
                 ) from neither
 
+    async def ollama(self, settings: Settings) -> Engine:
+        """Ollama, known to answer and to have a model. Raises EngineUnavailable."""
+        ollama = await self._probed("ollama", settings)
+        if not await ollama.models():
+            raise EngineUnavailable(f"{ollama.label} has no model", "%mirador provision")
+        return ollama
 
-def _no_model(folder: Path, silent: EngineUnavailable | None) -> NoModel:
+
+def _no_model(folder: Path, without: EngineUnavailable | None) -> NoModel:
     """The two ways to a model, behind what is not there."""
-    whats = [silent.what] if silent else []
-    start = silent.cure.replace("start it", "start Ollama", 1) if silent else ""
+    whats = [without.what] if without else []
+    start = without.cure.replace("start it", "start Ollama", 1) if without else ""
     cures = [offered(SMOLLM2), *([start] if start else [])]
     return NoModel(
         f"no model is here: {', and '.join([*whats, f'there is no GGUF file in {folder}'])}",

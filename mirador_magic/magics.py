@@ -105,7 +105,7 @@ class MiradorMagics(Magics):
           --stages a,b      these stages, in this order
 
         options
-          --engine ENGINE   auto (Ollama where it answers, else embedded), ollama, embedded, scripted
+          --engine ENGINE   auto (Ollama where it has a model, else embedded), ollama, embedded, scripted
           --host ADDRESS    the Ollama to ask
           --bg              go on in the background; the value is a handle to await, stop and read
           --traditional     show nothing before the end, as the old way did (also --v2)

@@ -267,6 +267,7 @@ class Session:
     async def provision(self, needs: Sequence[Need], tell: Callable[[Installing], None]) -> None:
         """Do what the plan says; `tell` hears how far it is. A cancel stops it; it goes on from there."""
         await provision.fulfil(needs, await self.ollama(), tell)
+        self.engines.forget()  # an Ollama that had no model has one now
 
     async def ollama(self) -> OllamaEngine:
         """The Ollama of the settings in force, known to answer."""

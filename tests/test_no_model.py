@@ -6,13 +6,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import NEW
 from tests.support.index import Index
 from tests.support.kernels import Cell, Kernel, Message, kernel
+from tests.support.ollama_server import OllamaServer
+from tests.support.real import ollama_binary
 from tests.support.reciting_gguf import write
 from tests.support.without_model import without_model
 from tests.test_kernel import OLD_KERNEL
@@ -104,6 +107,36 @@ def test_a_file_that_comes_meanwhile_is_asked(bare: Bare, tmp_path: Path) -> Non
         assert running.value("mirador_answer.text") == "'Words of a file that came.'"
         assert float(running.value("mirador_answer.total")) >= 0
     assert bare.index.asked == []
+
+
+@pytest.fixture
+def empty_ollama(tmp_path: Path) -> Iterator[OllamaServer]:
+    """A running Ollama without a model."""
+    folder = tmp_path / "ollama"
+    folder.mkdir()
+    with OllamaServer(ollama_binary(NEW), folder) as server:
+        yield server
+
+
+def test_an_ollama_without_a_model_is_as_good_as_none(
+    bare: Bare, empty_ollama: OllamaServer, tmp_path: Path
+) -> None:
+    """Until it has one: then the cell that waits is answered there."""
+    bare.env["OLLAMA_HOST"] = empty_ollama.host
+    assert (
+        "no model is here: Ollama 0.34.1 has no model, and there is" in shell(bare, "Why?").stderr
+    )
+    with kernel(bare.env, "%load_ext mirador_magic") as running:
+        messages = waiting(running, "%%mirador --fast\nWhy?")
+        empty_ollama.create("own", write(tmp_path / "own.gguf", "Words of a model that came."))
+        told = str([message["content"] for message in messages])
+        assert "Words of a model that came." in told and "Ollama 0.34.1" in told
+
+
+def test_where_ollama_has_no_model_smollm2_answers(bare: Bare, empty_ollama: OllamaServer) -> None:
+    done = shell(replace(bare, env={"OLLAMA_HOST": empty_ollama.host}), "--fast", "Why is it?")
+    assert done.returncode == 0, done.stderr
+    assert "smollm2 · done" in done.stdout
 
 
 def test_pull_brings_it_and_a_second_one_finds_it(bare: Bare) -> None:

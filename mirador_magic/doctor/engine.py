@@ -70,7 +70,7 @@ class Patient:
         found = [note("ok", "engine", f"{engine.label}{_where(engine)}")]
         if name == "auto" and engine.name != "ollama":
             try:
-                await engines.named("ollama", self._settings).probe()
+                await engines.ollama(self._settings)
             except EngineUnavailable as error:
                 what = f"{error.what}; {engine.label} answers in its place"
                 found = [note("warn", "engine", what, error.cure or ANEW), *await self._ways()]
