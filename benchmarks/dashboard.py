@@ -25,7 +25,7 @@ from pathlib import Path
 from mirador_magic import Script, ScriptedEngine
 from mirador_magic.engines.base import ChatRequest, Chunk
 from mirador_magic.events import StreamEnd
-from mirador_magic.intervals import of_median
+from mirador_magic.workbench.intervals import of_median
 from tests.support.kernels import Kernel, kernel
 
 PACE = 200  # tokens a second
@@ -51,9 +51,9 @@ class Steady(ScriptedEngine):
 
 async def share(is_open: bool, runs: bool) -> float:
     """The CPU's share of the time that a run takes, or so many idle seconds, in this kernel."""
-    from mirador_magic.monitoring import dashboard
-    from mirador_magic.session import Request, current
-    from mirador_magic.settings import layer
+    from mirador_magic.session.session import Request, current
+    from mirador_magic.settings.settings import layer
+    from mirador_magic.workbench.dashboard import dashboard
 
     board = dashboard() if is_open else None
     await asyncio.sleep(1.5)  # it has settled
@@ -72,7 +72,7 @@ async def share(is_open: bool, runs: bool) -> float:
 
 def fill(count: int) -> None:
     """Have so many runs in the store."""
-    from mirador_magic.metrics import RunMetrics, StageMetrics
+    from mirador_magic.pipeline.metrics import RunMetrics, StageMetrics
     from mirador_magic.store import Recorder
 
     stage = StageMetrics("quick_response", "steady", "done", 0.0, 0.1, output_tokens=100)

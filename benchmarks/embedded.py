@@ -38,10 +38,10 @@ from typing import Any
 
 import psutil
 
-from mirador_magic.engines._embedded_stream import body_of
 from mirador_magic.engines.base import ChatRequest, Message
-from mirador_magic.engines.embedded import EmbeddedEngine
-from mirador_magic.known_models import SMOLLM2
+from mirador_magic.engines.embedded.engine import EmbeddedEngine
+from mirador_magic.engines.embedded.stream import body_of
+from mirador_magic.engines.known_models import SMOLLM2
 from mirador_magic.stages import ModelOptions
 from tests.support.kernels import Kernel, kernel
 from tests.support.real import smollm2_file
@@ -130,7 +130,7 @@ def _shown(rows: Iterator[Row]) -> list[Row]:
     return kept
 
 
-# xllamacpp's own server with the settings of mirador_magic/engines/_embedded_child.py. A line on stdin
+# xllamacpp's own server with the settings of mirador_magic/engines/embedded/child.py. A line on stdin
 # is a request; the line that comes back has the times of the pieces and the seconds of CPU.
 _BARE = """
 import json, os, sys, time

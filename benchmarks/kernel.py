@@ -33,7 +33,7 @@ import httpx
 import psutil
 
 import mirador_magic
-from mirador_magic import prompts
+from mirador_magic.pipeline import prompts
 from mirador_magic.stages import DEFAULT_STAGES
 from tests.support.kernels import Kernel, kernel
 from tests.support.ollama_server import OllamaServer
@@ -167,7 +167,7 @@ _PARENT = """
 import asyncio, sys
 from pathlib import Path
 from mirador_magic.engines.base import ChatRequest
-from mirador_magic.engines.embedded import EmbeddedEngine
+from mirador_magic.engines.embedded.engine import EmbeddedEngine
 from mirador_magic.stages import ModelOptions
 
 asyncio.run((engine := EmbeddedEngine(Path(sys.argv[1]))).load(ChatRequest("recites", [], ModelOptions())))

@@ -43,7 +43,7 @@ Words = Callable[[], AsyncGenerator[None, None]]  # one answer, a step for each 
 
 async def measure(base_url: str, limit: int, waves: int) -> str:
     """What is run in the kernel, in a folder where the server is `cluster`; the figures as JSON."""
-    from mirador_magic.session import Session
+    from mirador_magic.session.session import Session
 
     session = Session()
     session.configure({"metrics": False})

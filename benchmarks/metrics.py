@@ -35,20 +35,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mirador_magic.answer.run_state import RunState
 from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.events import ChunkReceived, Event, RunStarted, StageStarted
-from mirador_magic.metrics import Meter, RunMetrics, StageMetrics
-from mirador_magic.run import Watchers
-from mirador_magic.session import Request, Session
+from mirador_magic.pipeline.metrics import Meter, RunMetrics, StageMetrics
+from mirador_magic.pipeline.run import Watchers
+from mirador_magic.session.session import Request, Session
 from mirador_magic.stages import DEFAULT_STAGES
-from mirador_magic.views.run_state import RunState
 
 if TYPE_CHECKING:
     from mirador_magic.store import By
 
 TOKENS, RUNS = 2000, 100_000
 EVER = 24.0 * 100  # hours: all of them
-MEASURING = ("mirador_magic.store", "mirador_magic.telemetry", "sqlite3", "opentelemetry")
+MEASURING = ("mirador_magic.store", "mirador_magic.store.telemetry", "sqlite3", "opentelemetry")
 QUICK = DEFAULT_STAGES[0]
 
 Figures = dict[str, list[float]]
@@ -184,15 +184,15 @@ def fill() -> None:
 
 
 def show(session: Session, hours: float, by: By | None) -> str:
-    from mirador_magic import analytics
+    from mirador_magic.workbench import metrics as analytics
 
     return str(analytics.report(session, hours, by))
 
 
 def summaries(figures: Figures, rounds: int) -> None:
     """Milliseconds."""
-    from mirador_magic import analytics
     from mirador_magic.store import Store, rows
+    from mirador_magic.workbench import metrics as analytics
 
     session = Session()
     for _ in range(rounds):

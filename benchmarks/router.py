@@ -13,7 +13,7 @@ import statistics
 import time
 from collections.abc import Callable
 
-from mirador_magic import router
+from mirador_magic.routing import router
 
 PROSE = ("Our three teams, who share one warehouse, want 2 different schedules. " * 40)[:2000]
 PASTE = "Why does this fail?\n" + "".join(

@@ -30,13 +30,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from string import ascii_lowercase
 
-from mirador_magic import prompts
 from mirador_magic.engines.base import ChatRequest
-from mirador_magic.engines.ollama import OllamaEngine
+from mirador_magic.engines.ollama.engine import OllamaEngine
 from mirador_magic.events import ChunkReceived, Event, RunFinished, RunStarted, StageFinished
-from mirador_magic.history import History
 from mirador_magic.orchestrator import StreamingOrchestrator
-from mirador_magic.run import Run
+from mirador_magic.pipeline import prompts
+from mirador_magic.pipeline.run import Run
+from mirador_magic.residency.history import History
 from mirador_magic.stages import DEFAULT_STAGES, ModelStage
 from tests.support.ollama_server import OllamaServer
 from tests.support.real import ollama_binary

@@ -6,18 +6,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mirador_magic import settings as settings_
-from mirador_magic.engines._ollama_models import Installing
+from mirador_magic.answer.answer import Answer
 from mirador_magic.engines.base import Engine
-from mirador_magic.provision import Need
-from mirador_magic.router import Complexity
-from mirador_magic.session import Request, current
+from mirador_magic.engines.ollama.models import Installing
+from mirador_magic.engines.provision import Need
+from mirador_magic.residency.warmup import Warmth
+from mirador_magic.routing.router import Complexity
+from mirador_magic.session.session import Request, current
+from mirador_magic.settings import settings as settings_
 from mirador_magic.stages import ModelStage
-from mirador_magic.views.answer import Answer
-from mirador_magic.warmup import Warmth
 
 if TYPE_CHECKING:
-    from mirador_magic.doctor import Finding
+    from mirador_magic.workbench.doctor import Finding
 
 
 async def ask(
@@ -95,7 +95,7 @@ async def provision_models(
 
 async def diagnose() -> list[Finding]:
     """What is wrong here, and what mends it: of the settings, the engine, the models, the kernel."""
-    from mirador_magic.doctor import examine
+    from mirador_magic.workbench.doctor import examine
 
     return [finding async for finding in examine(current())]
 

@@ -14,11 +14,11 @@ from typing import Self
 from mirador_magic.engines.base import Engine
 from mirador_magic.errors import MiradorError
 from mirador_magic.events import ChunkReceived, Event, RunStarted, StageSubstituted
-from mirador_magic.history import History
-from mirador_magic.overlap import Overlap
-from mirador_magic.run import Clock, Run, Substitute, Watcher, Watchers
+from mirador_magic.pipeline.run import Clock, Run, Substitute, Watcher, Watchers
+from mirador_magic.residency.history import History
+from mirador_magic.residency.overlap import Overlap
+from mirador_magic.residency.warmup import WarmUp
 from mirador_magic.stages import DEFAULT_STAGES, ModelStage, agree, choose
-from mirador_magic.warmup import WarmUp
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class StreamingOrchestrator:
         history: History | None = None,
     ) -> None:
         if engine is None:
-            from mirador_magic.engines.ollama import OllamaEngine
+            from mirador_magic.engines.ollama.engine import OllamaEngine
 
             engine = OllamaEngine()
         self.stages = agree(choose(stages, [stage.name for stage in stages]))

@@ -19,7 +19,7 @@ from traitlets.config import Config
 
 from mirador_magic.engines.base import Engine, ModelInfo
 from mirador_magic.errors import MiradorError
-from mirador_magic.session import Session
+from mirador_magic.session.session import Session
 
 HERE = Path(__file__).parent
 OUT = HERE.parent / "build" / "demo"

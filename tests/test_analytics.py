@@ -19,13 +19,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirador_magic import analytics
-from mirador_magic.analytics import Group, Report, Spread, report, summary, verb
+from mirador_magic.commands.line import read
 from mirador_magic.errors import UsageError
-from mirador_magic.line import read
-from mirador_magic.metrics import RunMetrics, StageMetrics
-from mirador_magic.session import Session
+from mirador_magic.pipeline.metrics import RunMetrics, StageMetrics
+from mirador_magic.session.session import Session
 from mirador_magic.store import Recorder, Row, Store, path
+from mirador_magic.workbench import metrics as analytics
+from mirador_magic.workbench.metrics import Group, Report, Spread, report, summary, verb
 from tests.support.kernels import Kernel, kernel
 from tests.test_kernel import NO_OLLAMA, SETUP
 
@@ -396,7 +396,7 @@ def test_a_broken_disk_costs_one_warning_and_no_answer(notebook: Kernel, tmp_pat
     (tmp_path / "mirador").write_text("no folder")
     notebook.run("%mirador why?")  # the store is opened by the first run
     notebook.run(
-        "import mirador_magic.session as sessions; session = sessions.current()\n"
+        "import mirador_magic.session.session as sessions; session = sessions.current()\n"
         f"session.recorder.close(); session.recorder = None; os.environ['XDG_DATA_HOME'] = {str(tmp_path)!r}"
     )
     ask = "await session.start(sessions.Request('why?')); await asyncio.sleep(0)"

@@ -17,28 +17,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 from IPython.core.display_functions import DisplayHandle
 
-from mirador_magic import settings as settings_
-from mirador_magic.at_once import Place, each, place_of, resident
-from mirador_magic.benchmarking.lanes import Lanes
-from mirador_magic.benchmarking.plan import Arm, Trial, arms
-from mirador_magic.benchmarking.suite import Suite
-from mirador_magic.comparing import _ask_all
-from mirador_magic.comparing.board import Board
-from mirador_magic.comparing.contest import Contest, Unseen
-from mirador_magic.comparing.result import SideBySide
-from mirador_magic.comparing.variants import variants
-from mirador_magic.endpoints import Endpoint
 from mirador_magic.engines.base import ChatRequest, Chunk, Engine
 from mirador_magic.engines.by_endpoint import Endpoints
+from mirador_magic.engines.endpoints import Endpoint
 from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.errors import EngineUnavailable, ModelMissing
-from mirador_magic.handle import Handle
-from mirador_magic.session import Session
-from mirador_magic.tuning.grid import Grid, Progress
-from mirador_magic.tuning.plan import plan_of
-from mirador_magic.tuning.record import record_of
-from mirador_magic.tuning.table import Table
+from mirador_magic.pipeline.at_once import Place, each, place_of, resident
+from mirador_magic.session.handle import Handle
+from mirador_magic.session.session import Session
+from mirador_magic.settings import settings as settings_
 from mirador_magic.views.controls import controls
+from mirador_magic.workbench.benchmark.lanes import Lanes
+from mirador_magic.workbench.benchmark.plan import Arm, Trial, arms
+from mirador_magic.workbench.benchmark.suite import Suite
+from mirador_magic.workbench.compare import _ask_all
+from mirador_magic.workbench.compare.board import Board
+from mirador_magic.workbench.compare.contest import Contest, Unseen
+from mirador_magic.workbench.compare.result import SideBySide
+from mirador_magic.workbench.compare.variants import variants
+from mirador_magic.workbench.tune.grid import Grid, Progress
+from mirador_magic.workbench.tune.plan import plan_of
+from mirador_magic.workbench.tune.record import record_of
+from mirador_magic.workbench.tune.table import Table
 from tests.support.openai_server import OpenAIServer
 from tests.support.virtual_time import now, run
 

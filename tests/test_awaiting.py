@@ -8,20 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from mirador_magic.awaiting import LOOK_S, Awaiting
-from mirador_magic.engine_choice import Engines
+from mirador_magic.answer import words
+from mirador_magic.answer.run_state import RunState
 from mirador_magic.engines.base import Engine, ModelInfo
-from mirador_magic.engines.embedded import EmbeddedEngine
+from mirador_magic.engines.embedded.engine import EmbeddedEngine
+from mirador_magic.engines.pull.progress import Progress, Tell
 from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.errors import BrokenStream, EngineError, EngineUnavailable, NoModel
 from mirador_magic.events import Event, ModelArriving, ModelAwaited
-from mirador_magic.metrics import Meter
-from mirador_magic.pull.progress import Progress, Tell
-from mirador_magic.run import Run, Watchers
-from mirador_magic.settings import Settings, of_environment
+from mirador_magic.pipeline.metrics import Meter
+from mirador_magic.pipeline.run import Run, Watchers
+from mirador_magic.session.awaiting import LOOK_S, Awaiting
+from mirador_magic.session.engine_choice import Engines
+from mirador_magic.settings.settings import Settings, of_environment
 from mirador_magic.stages import ModelStage
-from mirador_magic.views import static, words
-from mirador_magic.views.run_state import RunState
+from mirador_magic.views import static
 from tests.support import reciting_gguf
 from tests.support.virtual_time import now, run
 

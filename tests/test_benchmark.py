@@ -19,22 +19,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import mirador_magic.session
-from mirador_magic.benchmarking import THE_NINE, Benchmark, Point, files, load, measure, verb
-from mirador_magic.benchmarking.figures import change_sentence, ratios, rows, sentence
-from mirador_magic.benchmarking.plan import Arm, Trial, arms, seconds_left, trials
-from mirador_magic.benchmarking.plot import dots, picture, series, text_plot
-from mirador_magic.benchmarking.questions import of_text, read
-from mirador_magic.benchmarking.sheet import left, live, page, text
-from mirador_magic.benchmarking.suite import Progress, Suite
+import mirador_magic.session.session
+from mirador_magic.commands.line import Line
+from mirador_magic.commands.line import read as read_line
 from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.errors import EngineLost, EngineUnavailable, ModelMissing, UsageError
-from mirador_magic.intervals import FEWEST
-from mirador_magic.line import Line
-from mirador_magic.line import read as read_line
-from mirador_magic.run import Run
-from mirador_magic.session import Request, Session
+from mirador_magic.pipeline.run import Run
+from mirador_magic.session.session import Request, Session
 from mirador_magic.stages import DEFAULT_STAGES
+from mirador_magic.workbench.benchmark import THE_NINE, Benchmark, Point, files, load, measure, verb
+from mirador_magic.workbench.benchmark.figures import change_sentence, ratios, rows, sentence
+from mirador_magic.workbench.benchmark.plan import Arm, Trial, arms, seconds_left, trials
+from mirador_magic.workbench.benchmark.plot import dots, picture, series, text_plot
+from mirador_magic.workbench.benchmark.questions import of_text, read
+from mirador_magic.workbench.benchmark.sheet import left, live, page, text
+from mirador_magic.workbench.benchmark.suite import Progress, Suite
+from mirador_magic.workbench.intervals import FEWEST
 from tests.support.kernels import Cell, Kernel, kernel
 from tests.support.patience import PATIENCE
 from tests.support.virtual_time import now, run
@@ -404,7 +404,7 @@ def test_a_row_of_the_data_frame_is_a_run() -> None:
 @pytest.fixture(autouse=True)
 def measured_in_virtual_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs go by the loop's clock, on scripts; nothing of them is stored."""
-    monkeypatch.setattr(mirador_magic.session, "Run", functools.partial(Run, clock=now))
+    monkeypatch.setattr(mirador_magic.session.session, "Run", functools.partial(Run, clock=now))
     monkeypatch.setenv("MIRADOR_ENGINE", "scripted")
     monkeypatch.setenv("MIRADOR_METRICS", "off")
 
@@ -759,7 +759,7 @@ def test_a_click_on_stop_keeps_what_is_measured(notebook: Kernel) -> None:
     """The click is sent as soon as the second answer is asked for: the third never ends."""
     notebook.run("engine.scripts['long'] = Script('word ' * 3, pace=0.01)")
     notebook.run(
-        "import mirador_magic.benchmarking.suite as suites\n"
+        "import mirador_magic.workbench.benchmark.suite as suites\n"
         "tell = suites.Suite._tell\n"
         "def told(self, doing):\n"
         "    tell(self, doing)\n"

@@ -14,7 +14,7 @@ from tests.support.lab import READY, LabServer, browse
 
 LOAD = """\
 %load_ext mirador_magic
-from mirador_magic import DEFAULT_STAGES, Script, ScriptedEngine, use_engine
+from mirador_magic import (DEFAULT_STAGES, Script, ScriptedEngine, use_engine)
 texts = ["**Bold** words first.", "Held: the rest", "Final."]
 scripts = [Script(texts[0]), Script([texts[1], 3600.0]), Script(texts[2])]
 engine = ScriptedEngine({s.model: each for s, each in zip(DEFAULT_STAGES, scripts)})

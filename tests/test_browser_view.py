@@ -25,7 +25,7 @@ STAGES = {f"h{number}": name for number, name in enumerate(HOSTILE)}
 LOAD = """\
 %load_ext mirador_magic
 import asyncio, json
-from mirador_magic import DEFAULT_STAGES, ModelStage, Script, ScriptedEngine, add_stage, use_engine
+from mirador_magic import (DEFAULT_STAGES, ModelStage, Script, ScriptedEngine, add_stage, use_engine)
 from mirador_magic.errors import EngineLost
 quick, deep, synthesis = (stage.model for stage in DEFAULT_STAGES)
 texts = json.load(open("texts.json"))

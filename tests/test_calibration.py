@@ -14,22 +14,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirador_magic import calibration, confidence
-from mirador_magic.calibration import figures, fit, kept, questions
-from mirador_magic.calibration.asking import calibrated
-from mirador_magic.calibration.figures import Pair
-from mirador_magic.calibration.fit import Point
-from mirador_magic.calibration.kept import Answered
-from mirador_magic.calibration.report import judgement, report
+from mirador_magic import confidence
+from mirador_magic.answer import words
+from mirador_magic.answer.answer import StageAnswer
+from mirador_magic.commands.line import read
 from mirador_magic.confidence import logit, sigmoid
 from mirador_magic.engines.base import ChatRequest, Chunk
 from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.errors import UsageError
-from mirador_magic.line import read
-from mirador_magic.session import Request, Session
+from mirador_magic.session.session import Request, Session
 from mirador_magic.stages import DEFAULT_STAGES
-from mirador_magic.views import words
-from mirador_magic.views.answer import StageAnswer
+from mirador_magic.workbench import calibrate as calibration
+from mirador_magic.workbench.calibrate import figures, fit, kept, questions
+from mirador_magic.workbench.calibrate.asking import calibrated
+from mirador_magic.workbench.calibrate.figures import Pair
+from mirador_magic.workbench.calibrate.fit import Point
+from mirador_magic.workbench.calibrate.kept import Answered
+from mirador_magic.workbench.calibrate.report import judgement, report
 from tests.support.kernels import kernel
 from tests.test_kernel import NO_OLLAMA, SETUP
 

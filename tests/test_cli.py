@@ -24,10 +24,10 @@ from mirador_magic.cli.argv import parser, read
 from mirador_magic.cli.shell import BROKEN_PIPE, INTERRUPTED, here
 from mirador_magic.cli.stdin import PASTED, pasted
 from mirador_magic.cli.verbs import VERBS
+from mirador_magic.engines.provision import Need
 from mirador_magic.errors import EngineLost, UsageError
-from mirador_magic.provision import Need
-from mirador_magic.session import Session
-from mirador_magic.setting_keys import OF_A_STAGE
+from mirador_magic.session.session import Session
+from mirador_magic.settings.keys import OF_A_STAGE
 from mirador_magic.stages import DEFAULT_STAGES
 from tests.support.ollama_server import OllamaServer
 from tests.support.patience import PATIENCE
@@ -37,7 +37,7 @@ from tests.test_terminal import COLOUR, Screen, Terminal, Tty
 COMMAND = [sys.executable, "-m", "mirador_magic"]
 LONG = """
 import sys
-from mirador_magic import Script, ScriptedEngine, use_engine
+from mirador_magic import (Script, ScriptedEngine, use_engine)
 from mirador_magic.cli import main
 use_engine(ScriptedEngine({"long": Script(["word " * 9000, 3600.0], pace=0.005)}))
 sys.exit(main(["--model", "long", "--stages", "quick_response", "why?"]))
@@ -77,7 +77,7 @@ class Shell:
                 new.use(self.engine)
             return new
 
-        self._monkeypatch.setattr("mirador_magic.session.current", session)
+        self._monkeypatch.setattr("mirador_magic.session.session.current", session)
         given = io.TextIOWrapper(io.BytesIO(stdin)) if typed is None else Tty(typed)
         self._monkeypatch.setattr(sys, "stdin", given)
         self._capsys.readouterr()

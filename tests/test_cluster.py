@@ -13,16 +13,16 @@ import ollama as client
 import psutil
 import pytest
 
-from mirador_magic import settings as settings_
-from mirador_magic.endpoints import Endpoint, Secrets
-from mirador_magic.engines._openai_errors import Faults
-from mirador_magic.engines._openai_wire import Refusal, Told
+from mirador_magic.answer.answer import Answer
+from mirador_magic.engines.endpoints import Endpoint, Secrets
+from mirador_magic.engines.openai.errors import Faults
+from mirador_magic.engines.openai.wire import Refusal, Told
 from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.errors import EngineUnavailable
 from mirador_magic.events import ChunkReceived
-from mirador_magic.session import Request, Session
+from mirador_magic.session.session import Request, Session
+from mirador_magic.settings import settings as settings_
 from mirador_magic.stages import DEFAULT_STAGES
-from mirador_magic.views.answer import Answer
 from tests.conftest import NEW
 from tests.support.litellm_proxy import LiteLLMProxy, balanced
 from tests.support.ollama_server import OllamaServer

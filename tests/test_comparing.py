@@ -16,12 +16,9 @@ from hypothesis import strategies as st
 from IPython.core.display_functions import DisplayHandle
 from ipywidgets.widgets.widget import _instances
 
-from mirador_magic import comparing
-from mirador_magic.comparing import SideBySide, page
-from mirador_magic.comparing.board import FRAME, Board
-from mirador_magic.comparing.contest import Contest, Unseen, swapping_least
-from mirador_magic.comparing.result import Column
-from mirador_magic.comparing.variants import Variant, variants
+from mirador_magic.answer.answer import Answer
+from mirador_magic.answer.run_state import RunState
+from mirador_magic.commands.line import read
 from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.errors import EngineLost, UsageError
 from mirador_magic.events import (
@@ -34,15 +31,18 @@ from mirador_magic.events import (
     StageStarted,
     StreamEnd,
 )
-from mirador_magic.handle import Handle
-from mirador_magic.line import read
-from mirador_magic.metrics import Meter, RunMetrics
-from mirador_magic.session import Session
+from mirador_magic.pipeline.metrics import Meter, RunMetrics
+from mirador_magic.session.handle import Handle
+from mirador_magic.session.session import Session
 from mirador_magic.stages import DEFAULT_STAGES, ModelStage
 from mirador_magic.store import Store
-from mirador_magic.views.answer import Answer
 from mirador_magic.views.controls import controls
-from mirador_magic.views.run_state import RunState
+from mirador_magic.workbench import compare as comparing
+from mirador_magic.workbench.compare import SideBySide, page
+from mirador_magic.workbench.compare.board import FRAME, Board
+from mirador_magic.workbench.compare.contest import Contest, Unseen, swapping_least
+from mirador_magic.workbench.compare.result import Column
+from mirador_magic.workbench.compare.variants import Variant, variants
 from tests.support.kernels import Cell, Kernel, kernel
 from tests.support.virtual_time import now, run
 from tests.test_kernel import NO_OLLAMA, SETUP

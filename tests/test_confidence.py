@@ -13,6 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mirador_magic import confidence
+from mirador_magic.answer import words
+from mirador_magic.answer.run_state import RunState
 from mirador_magic.confidence import (
     FAIR,
     HELD,
@@ -40,8 +42,6 @@ from mirador_magic.events import (
     ThinkingReceived,
 )
 from mirador_magic.stages import ModelStage
-from mirador_magic.views import words
-from mirador_magic.views.run_state import RunState
 
 LOGS = st.lists(st.floats(max_value=0.0, min_value=-30.0), max_size=120)
 

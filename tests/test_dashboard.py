@@ -25,6 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ipywidgets.widgets import widget
 
+from mirador_magic.answer.answer import Answer, StageAnswer
 from mirador_magic.engines.base import ModelInfo
 from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.errors import EngineUnavailable, UsageError
@@ -39,20 +40,19 @@ from mirador_magic.events import (
     StreamEnd,
     ThinkingReceived,
 )
-from mirador_magic.handle import Handle
-from mirador_magic.metrics import RunMetrics, StageMetrics
-from mirador_magic.monitoring import markup
-from mirador_magic.monitoring import widget as widgets
-from mirador_magic.monitoring.board import NO_RUN, Board, going_line, plain, when
-from mirador_magic.monitoring.feed import AGAIN, FRAME, IDLE, QUESTION, Feed
-from mirador_magic.monitoring.figures import Figures, fold, percent, spark, tiles
-from mirador_magic.monitoring.going import Going, Pace
-from mirador_magic.monitoring.page import KEYS, page
-from mirador_magic.monitoring.widget import Dashboard
-from mirador_magic.session import Request, Session
+from mirador_magic.pipeline.metrics import RunMetrics, StageMetrics
+from mirador_magic.session.handle import Handle
+from mirador_magic.session.session import Request, Session
 from mirador_magic.stages import DEFAULT_STAGES, ModelStage
 from mirador_magic.store import Recorder, StoredRun, path
-from mirador_magic.views.answer import Answer, StageAnswer
+from mirador_magic.workbench.dashboard import markup
+from mirador_magic.workbench.dashboard import widget as widgets
+from mirador_magic.workbench.dashboard.board import NO_RUN, Board, going_line, plain, when
+from mirador_magic.workbench.dashboard.feed import AGAIN, FRAME, IDLE, QUESTION, Feed
+from mirador_magic.workbench.dashboard.figures import Figures, fold, percent, spark, tiles
+from mirador_magic.workbench.dashboard.going import Going, Pace
+from mirador_magic.workbench.dashboard.page import KEYS, page
+from mirador_magic.workbench.dashboard.widget import Dashboard
 from tests.support.kernels import Kernel, kernel
 from tests.support.patience import PATIENCE
 from tests.support.virtual_time import now, run
@@ -649,7 +649,7 @@ def notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
 
 def test_in_a_notebook_it_lives_while_cells_run_and_leaves_text(notebook: Kernel) -> None:
     cell = notebook.run(
-        "from mirador_magic.monitoring import dashboard\nboard = dashboard()\nboard"
+        "from mirador_magic.workbench.dashboard import dashboard\nboard = dashboard()\nboard"
     )
     assert cell.status == "ok", cell.error
     (first,) = cell.shown
@@ -675,10 +675,10 @@ def test_in_a_notebook_it_lives_while_cells_run_and_leaves_text(notebook: Kernel
 
 SHELL = """
 import asyncio, sys
-from mirador_magic import DEFAULT_STAGES, Script, ScriptedEngine
+from mirador_magic import (DEFAULT_STAGES, Script, ScriptedEngine)
 from mirador_magic.cli.shell import here
-from mirador_magic.monitoring.terminal import show
-from mirador_magic.session import Session
+from mirador_magic.workbench.dashboard.terminal import show
+from mirador_magic.session.session import Session
 
 async def main():
     session = Session()

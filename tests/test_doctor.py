@@ -10,14 +10,14 @@ from typing import Any, cast
 
 import pytest
 
-from mirador_magic.doctor import Finding, as_json, checks, examine, exit_code, line
-from mirador_magic.doctor import engine as engine_
 from mirador_magic.engines.base import ChatRequest, Chunk, ModelInfo
-from mirador_magic.engines.ollama import OllamaEngine
+from mirador_magic.engines.ollama.engine import OllamaEngine
 from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.errors import EngineLost
-from mirador_magic.session import Session
+from mirador_magic.session.session import Session
 from mirador_magic.stages import DEFAULT_STAGES
+from mirador_magic.workbench.doctor import Finding, as_json, checks, examine, exit_code, line
+from mirador_magic.workbench.doctor import engine as engine_
 from tests.support.fault_server import FAULTS, FaultServer
 from tests.support.ollama_server import OllamaServer
 from tests.support.patience import PATIENCE

@@ -17,23 +17,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirador_magic import endpoint_verb, provision
-from mirador_magic import line as lines
-from mirador_magic import settings as settings_
-from mirador_magic.doctor import examine
-from mirador_magic.endpoints import LIMIT, Endpoint, of_tables, secrets_of
-from mirador_magic.engines import base
-from mirador_magic.engines._turns import Turns
+from mirador_magic.answer.answer import Answer
+from mirador_magic.commands import endpoints as endpoint_verb
+from mirador_magic.commands import line as lines
+from mirador_magic.engines import base, provision
 from mirador_magic.engines.base import ChatRequest, Engine, Loaded, Message, ModelInfo
 from mirador_magic.engines.by_endpoint import ByEndpoint, Endpoints, Part
-from mirador_magic.engines.ollama import OllamaEngine
-from mirador_magic.engines.openai_compatible import OpenAICompatibleEngine
+from mirador_magic.engines.endpoints import LIMIT, Endpoint, of_tables, secrets_of
+from mirador_magic.engines.ollama.engine import OllamaEngine
+from mirador_magic.engines.openai.engine import OpenAICompatibleEngine
 from mirador_magic.engines.scripted import Script, ScriptedEngine
+from mirador_magic.engines.turns import Turns
 from mirador_magic.errors import EngineUnavailable, MiradorError, UsageError
-from mirador_magic.run import Run
-from mirador_magic.session import Request, Session
+from mirador_magic.pipeline.run import Run
+from mirador_magic.session.session import Request, Session
+from mirador_magic.settings import settings as settings_
 from mirador_magic.stages import DEFAULT_STAGES, ModelOptions
-from mirador_magic.views.answer import Answer
+from mirador_magic.workbench.doctor import examine
 from tests.support.fault_server import Done, FaultServer, Say
 from tests.support.openai_server import ANSWER, PARTIAL, OpenAIServer
 from tests.support.virtual_time import now, run

@@ -12,19 +12,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirador_magic import evidence, settings, trust
+from mirador_magic.answer import words
+from mirador_magic.answer.answer import Answer
+from mirador_magic.answer.run_state import RunState
 from mirador_magic.engines.base import ChatRequest, Chunk, Engine, Message
-from mirador_magic.engines.ollama import OllamaEngine
+from mirador_magic.engines.ollama.engine import OllamaEngine
 from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.events import Event, RouteChosen, StreamEnd
-from mirador_magic.history import History
-from mirador_magic.run import Deepen, Run, Watchers
-from mirador_magic.session import Request, Session
+from mirador_magic.pipeline.run import Deepen, Run, Watchers
+from mirador_magic.residency.history import History
+from mirador_magic.routing import evidence
+from mirador_magic.session import trust
+from mirador_magic.session.session import Request, Session
+from mirador_magic.session.trust import ENOUGH, Trust, cost, is_worth
+from mirador_magic.settings import settings
 from mirador_magic.stages import DEFAULT_STAGES, ModelOptions, ModelStage
-from mirador_magic.trust import ENOUGH, Trust, cost, is_worth
-from mirador_magic.views import words
-from mirador_magic.views.answer import Answer
-from mirador_magic.views.run_state import RunState
 from tests.support.fault_server import Done, FaultServer
 from tests.support.virtual_time import now, run
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirador_magic.history import Effect, History
+from mirador_magic.residency.history import Effect, History
 
 TABLES = ("load e", "fit e", "load", "load e x")
 JSON = st.recursive(

@@ -14,6 +14,9 @@ import pytest
 from nbconvert import HTMLExporter
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
+from mirador_magic.answer import words
+from mirador_magic.answer.answer import Answer, StageAnswer
+from mirador_magic.answer.run_state import RunState
 from mirador_magic.events import (
     ChunkReceived,
     Event,
@@ -24,10 +27,8 @@ from mirador_magic.events import (
     StreamEnd,
 )
 from mirador_magic.stages import ModelStage
-from mirador_magic.views import markdown, static, words
-from mirador_magic.views.answer import Answer, StageAnswer
+from mirador_magic.views import markdown, static
 from mirador_magic.views.markdown import LiveMarkdown
-from mirador_magic.views.run_state import RunState
 from mirador_magic.views.terminal import TerminalView
 from tests.support.hostile import HOSTILE, LARGE, marker
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirador_magic.intervals import Interval, of_difference, of_median, of_share
+from mirador_magic.workbench.intervals import Interval, of_difference, of_median, of_share
 
 TIMES = st.lists(st.floats(0.001, 1000), min_size=1, max_size=12)
 

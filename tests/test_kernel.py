@@ -20,13 +20,13 @@ OLD_KERNEL = Path(sys.prefix) / "ipykernel6"
 NO_OLLAMA = {"OLLAMA_HOST": "127.0.0.1:9", "MIRADOR_MODELS": "/nonexistent"}
 
 # Whether a task `t` runs code of the package, wherever the checkout lies.
-OURS = r"__import__('re').search(r'mirador_magic/(\w+/)?\w+\.py', repr(t))"
+OURS = r"__import__('re').search(r'mirador_magic/(\w+/)*\w+\.py', repr(t))"
 
 SETUP = """
 %load_ext mirador_magic
 import asyncio, gc
 import ipywidgets
-from mirador_magic import Script, ScriptedEngine, use_engine, DEFAULT_STAGES
+from mirador_magic import (Script, ScriptedEngine, use_engine, DEFAULT_STAGES)
 quick, deep, synthesis = (stage.model for stage in DEFAULT_STAGES)
 engine = ScriptedEngine({
     quick: Script("a quick draft", pace=0.02),
@@ -148,7 +148,7 @@ def test_an_answer_stands_between_what_was_printed_before_and_after_it(any_kerne
 
 
 def test_a_display_that_fails_takes_nothing_with_it(any_kernel: Kernel) -> None:
-    code = """from mirador_magic.views.sending import let_go, send
+    code = """from mirador_magic.kernel.sending import let_go, send
 send(lambda: 1 / 0)
 send(lambda: display('shown'))
 let_go()"""
@@ -392,7 +392,7 @@ def test_unloading_ends_what_goes_on_in_the_background_and_keeps_its_words(
     new_kernel.until("job.answer.text")
     assert new_kernel.run("%unload_ext mirador_magic").status == "ok"
     assert new_kernel.run("print((await job).outcome)").stdout.strip() == "stopped"
-    new_kernel.run("from mirador_magic.session import current; await current().closing")
+    new_kernel.run("from mirador_magic.session.session import current; await current().closing")
     assert new_kernel.value("job.answer.text.startswith('word'), current().going") == "(True, [])"
     threads = "[t.name for t in __import__('threading').enumerate() if 'mirador' in t.name]"
     assert new_kernel.value(threads) == "[]"

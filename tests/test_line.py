@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirador_magic import line as lines
+from mirador_magic.commands import line as lines
+from mirador_magic.commands.line import ASK, Line, read
 from mirador_magic.errors import UsageError
-from mirador_magic.line import ASK, Line, read
 
 
 @pytest.mark.parametrize(

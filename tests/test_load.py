@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from mirador_magic import settings as settings_
 from mirador_magic.events import ChunkReceived, Event
-from mirador_magic.session import Session
+from mirador_magic.session.session import Session
+from mirador_magic.settings import settings as settings_
 from tests.support.load import Wave, objects, wave
 from tests.support.paced_server import Counts, PacedServer, paced_server
 

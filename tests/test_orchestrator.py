@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mirador_magic.engines.base import ModelInfo
+from mirador_magic.engines.provision import substitute
 from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.errors import (
     BrokenStream,
@@ -32,8 +33,7 @@ from mirador_magic.events import (
     StreamEnd,
 )
 from mirador_magic.orchestrator import StreamingOrchestrator, Token
-from mirador_magic.provision import substitute
-from mirador_magic.run import Run, Watchers
+from mirador_magic.pipeline.run import Run, Watchers
 from mirador_magic.stages import DEFAULT_STAGES, ModelOptions, ModelStage
 from tests.support.virtual_time import VirtualLoop, now, run
 

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mirador_magic import prompts
 from mirador_magic.engines.base import ChatRequest, Loaded, ModelInfo
 from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.errors import EngineBusy
@@ -23,9 +22,10 @@ from mirador_magic.events import (
     StageStarted,
     StreamEnd,
 )
-from mirador_magic.history import Effect, History
 from mirador_magic.orchestrator import StreamingOrchestrator
-from mirador_magic.overlap import LEAST_PACE, NO_ROOM, Effects, Plan, choose, room, slowed
+from mirador_magic.pipeline import prompts
+from mirador_magic.residency.history import Effect, History
+from mirador_magic.residency.overlap import LEAST_PACE, NO_ROOM, Effects, Plan, choose, room, slowed
 from mirador_magic.stages import DEFAULT_STAGES
 from tests.support.virtual_time import now, run
 

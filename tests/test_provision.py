@@ -18,8 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ollama import Client, ProgressResponse
 
-from mirador_magic import prompts, provision
-from mirador_magic.engines._ollama_models import (
+from mirador_magic.engines import provision
+from mirador_magic.engines.base import ModelInfo
+from mirador_magic.engines.ollama.engine import OllamaEngine
+from mirador_magic.engines.ollama.models import (
     Installing,
     Layers,
     Modelfile,
@@ -27,8 +29,7 @@ from mirador_magic.engines._ollama_models import (
     is_loopback,
     read_modelfile,
 )
-from mirador_magic.engines.base import ModelInfo
-from mirador_magic.engines.ollama import OllamaEngine
+from mirador_magic.engines.provision import Need, fulfil, plan, read_context, told
 from mirador_magic.errors import (
     BrokenStream,
     EngineError,
@@ -38,7 +39,7 @@ from mirador_magic.errors import (
     RequestRefused,
     UsageError,
 )
-from mirador_magic.provision import Need, fulfil, plan, read_context, told
+from mirador_magic.pipeline import prompts
 from mirador_magic.stages import DEFAULT_STAGES, ModelStage
 from tests.support.fault_server import Drop, FaultServer, Raw, Refuse, Step
 from tests.support.ollama_server import OllamaServer

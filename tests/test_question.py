@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mirador_magic.question import CELLS, compose
+from mirador_magic.interpolate.question import CELLS, compose
 
 NOTEBOOK: dict[str, object] = {
     "name": "Ada",

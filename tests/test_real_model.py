@@ -24,17 +24,17 @@ from typing import Any, TypeVar
 import ollama as client
 import pytest
 
-from mirador_magic import settings
+from mirador_magic.answer.answer import Answer
 from mirador_magic.confidence.bands import HELD
 from mirador_magic.engines.base import ChatRequest, Chunk, Engine, Message
-from mirador_magic.engines.embedded import EmbeddedEngine
-from mirador_magic.engines.ollama import OllamaEngine
+from mirador_magic.engines.embedded.engine import EmbeddedEngine
+from mirador_magic.engines.known_models import SMOLLM2
+from mirador_magic.engines.ollama.engine import OllamaEngine
 from mirador_magic.errors import EngineSilent
 from mirador_magic.events import ChunkReceived, Event
-from mirador_magic.known_models import SMOLLM2
-from mirador_magic.session import Request, Session
+from mirador_magic.session.session import Request, Session
+from mirador_magic.settings import settings
 from mirador_magic.stages import ModelOptions
-from mirador_magic.views.answer import Answer
 from tests.conftest import NEW, OLD
 from tests.support.kernels import Kernel, kernel
 from tests.support.ollama_server import OllamaServer

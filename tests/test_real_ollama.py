@@ -11,7 +11,7 @@ import ollama as client
 import pytest
 
 from mirador_magic.engines.base import ChatRequest, ModelInfo
-from mirador_magic.engines.ollama import OllamaEngine
+from mirador_magic.engines.ollama.engine import OllamaEngine
 from mirador_magic.stages import ModelOptions
 from tests.support.ollama_server import OllamaServer
 from tests.support.patience import PATIENCE

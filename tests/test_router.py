@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirador_magic import router
+from mirador_magic.routing import router
 from mirador_magic.stages import DEFAULT_STAGES
 
 QUERIES = Path(__file__).parent.parent / "training" / "router" / "queries"

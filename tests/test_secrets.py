@@ -21,12 +21,12 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from mirador_magic.endpoints import Endpoint, secrets_of
-from mirador_magic.engines._openai_errors import Faults
-from mirador_magic.engines._openai_wire import Refusal, Told
 from mirador_magic.engines.base import ChatRequest, Engine, Message
 from mirador_magic.engines.by_endpoint import ByEndpoint, Endpoints, Part
-from mirador_magic.engines.openai_compatible import OpenAICompatibleEngine
+from mirador_magic.engines.endpoints import Endpoint, secrets_of
+from mirador_magic.engines.openai.engine import OpenAICompatibleEngine
+from mirador_magic.engines.openai.errors import Faults
+from mirador_magic.engines.openai.wire import Refusal, Told
 from mirador_magic.errors import EngineUnavailable, MiradorError
 from mirador_magic.stages import ModelOptions
 from tests.support.fault_server import Behaviour, Raw, Refuse, Say
@@ -164,7 +164,7 @@ import logging
 logging.basicConfig(filename="everything.log", level=logging.DEBUG, force=True)
 %load_ext mirador_magic"""
 SEARCH = """
-from mirador_magic import session
+from mirador_magic.session import session
 s = session.current()
 print(repr(s.__dict__), s.endpoints().known, s.last, [vars(answer) for answer in s.asked])
 await s.aclose()"""

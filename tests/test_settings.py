@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirador_magic import settings as settings_
 from mirador_magic.errors import UsageError
-from mirador_magic.setting_keys import KEYS, OF_A_STAGE, OWN
-from mirador_magic.settings import Settings, layer, of_environment, of_files, of_table
+from mirador_magic.settings import settings as settings_
+from mirador_magic.settings.keys import KEYS, OF_A_STAGE, OWN
+from mirador_magic.settings.settings import Settings, layer, of_environment, of_files, of_table
 from mirador_magic.stages import DEFAULT_STAGES
 
 DEEP = DEFAULT_STAGES[1]

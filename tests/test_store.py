@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from mirador_magic import store as stores
 from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.errors import EngineLost, UsageError
-from mirador_magic.metrics import RunMetrics, StageMetrics
-from mirador_magic.session import Request, Session
+from mirador_magic.pipeline.metrics import RunMetrics, StageMetrics
+from mirador_magic.session.session import Request, Session
 from mirador_magic.stages import DEFAULT_STAGES
 from mirador_magic.store import Choice, Recorder, Store, rows
 from mirador_magic.store import file as files
@@ -327,7 +327,7 @@ def test_wal_is_on(file: Path, store: Store) -> None:
 KERNEL = """
 import sys
 from pathlib import Path
-from mirador_magic.metrics import RunMetrics
+from mirador_magic.pipeline.metrics import RunMetrics
 from mirador_magic.store import Recorder
 print("ready", flush=True)
 sys.stdin.readline()

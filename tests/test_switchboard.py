@@ -13,9 +13,9 @@ from ipywidgets.widgets import widget
 from mirador_magic.engines.base import ChatRequest, Loaded
 from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.errors import EngineUnavailable, UsageError
-from mirador_magic.session import Session
+from mirador_magic.session.session import Session
 from mirador_magic.stages import DEFAULT_STAGES, ModelStage
-from mirador_magic.switchboard import SOURCE, Switchboard, route_of, switchboard
+from mirador_magic.workbench.controls import SOURCE, Switchboard, route_of, switchboard
 from tests.support.kernels import Kernel, kernel
 from tests.support.patience import PATIENCE
 from tests.support.virtual_time import run
@@ -416,8 +416,8 @@ def test_without_a_loop_it_is_an_error_in_one_line() -> None:
 
 
 BOARD = """
-from mirador_magic.session import current
-from mirador_magic.switchboard import Switchboard, switchboard
+from mirador_magic.session.session import current
+from mirador_magic.workbench.controls import (Switchboard, switchboard)
 board = switchboard(current())
 board
 """

@@ -20,10 +20,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from mirador_magic import telemetry
-from mirador_magic.metrics import RunMetrics, StageMetrics
-from mirador_magic.store import Recorder, Store
-from mirador_magic.telemetry import DURATIONS, TOKENS, Ended, export
+from mirador_magic.pipeline.metrics import RunMetrics, StageMetrics
+from mirador_magic.store import Recorder, Store, telemetry
+from mirador_magic.store.telemetry import DURATIONS, TOKENS, Ended, export
 
 CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 AT = 1_700_000_000.0
@@ -202,9 +201,9 @@ def test_the_buckets_are_the_conventions() -> None:
 def test_nothing_is_imported_and_nothing_happens_without_it() -> None:
     code = """
 import sys
-from mirador_magic.telemetry import Ended, export
-from mirador_magic import telemetry
-from mirador_magic.metrics import RunMetrics
+from mirador_magic.store.telemetry import (Ended, export)
+from mirador_magic.store import telemetry
+from mirador_magic.pipeline.metrics import RunMetrics
 export(Ended(RunMetrics("answered", "e", "", None, 1.0, ()), 1.0))
 assert not [name for name in sys.modules if name.startswith("opentelemetry")]
 sys.modules["opentelemetry"] = None  # a provider is named, and there is no such package

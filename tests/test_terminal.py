@@ -25,6 +25,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.text import Text
 
+from mirador_magic.answer.answer import Answer
+from mirador_magic.answer.run_state import RunState
 from mirador_magic.errors import EngineLost
 from mirador_magic.events import (
     ChunkReceived,
@@ -39,8 +41,6 @@ from mirador_magic.events import (
     ThinkingReceived,
 )
 from mirador_magic.stages import ModelStage
-from mirador_magic.views.answer import Answer
-from mirador_magic.views.run_state import RunState
 from mirador_magic.views.terminal import TerminalView
 from tests.support.patience import PATIENCE
 
@@ -48,7 +48,7 @@ COLOUR = re.compile(r"\x1b\[[\d;]*\b(?:[349][0-7]|10[0-7]|[34]8;[\d;]*)m")
 HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
 
 SETUP = """\
-from mirador_magic import Script, ScriptedEngine, use_engine, DEFAULT_STAGES
+from mirador_magic import (Script, ScriptedEngine, use_engine, DEFAULT_STAGES)
 quick, deep, synthesis = (stage.model for stage in DEFAULT_STAGES)
 use_engine(ScriptedEngine({quick: Script("a quick draft"), deep: Script("a deep \\x1b]0;evil\\x07look"), synthesis: Script("the last word"), "long": Script(["word " * 900, 3600.0], pace=0.05)}))
 %load_ext mirador_magic
@@ -241,7 +241,7 @@ def test_ctrl_c_keeps_what_was_written_and_leaves_nothing_running() -> None:
 def test_unloading_releases_the_models() -> None:
     with ipython(NO_COLOR="1") as terminal:
         terminal.type(
-            "from mirador_magic.session import current; s = current(); "
+            "from mirador_magic.session.session import current; s = current(); "
             "e = s.engines.named('scripted', s.settings())\n"
         )
         terminal.until("In [6]:")

@@ -12,15 +12,15 @@ from ipywidgets.widgets import widget
 
 from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.errors import UsageError
-from mirador_magic.session import Session
+from mirador_magic.session.session import Session
 from mirador_magic.stages import DEFAULT_STAGES
-from mirador_magic.tuning import board, permanent
-from mirador_magic.tuning.blind_view import BlindView
-from mirador_magic.tuning.by_hand import SOURCE, Tuner
-from mirador_magic.tuning.grid import Grid, Progress
-from mirador_magic.tuning.live import FRAME, Live
-from mirador_magic.tuning.plan import plan_of
-from mirador_magic.tuning.record import record_of
+from mirador_magic.workbench.tune import board, permanent
+from mirador_magic.workbench.tune.blind_view import BlindView
+from mirador_magic.workbench.tune.by_hand import SOURCE, Tuner
+from mirador_magic.workbench.tune.grid import Grid, Progress
+from mirador_magic.workbench.tune.live import FRAME, Live
+from mirador_magic.workbench.tune.plan import plan_of
+from mirador_magic.workbench.tune.record import record_of
 from tests.support.kernels import Kernel, kernel
 from tests.support.virtual_time import run
 from tests.test_kernel import NO_OLLAMA, SETUP
@@ -319,7 +319,7 @@ def test_the_blind_view_has_buttons_and_ends_as_the_table() -> None:
 # in a kernel
 
 TUNER = """
-from mirador_magic.tuning import tune, tuner
+from mirador_magic.workbench.tune import (tune, tuner)
 board = tuner("deep_analysis")
 board
 """

@@ -18,25 +18,33 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirador_magic import tuning
+from mirador_magic.commands.line import Line
 from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.errors import EngineUnavailable, UsageError
-from mirador_magic.line import Line
-from mirador_magic.metrics import StageMetrics
-from mirador_magic.session import Session
-from mirador_magic.settings import of_table
+from mirador_magic.pipeline.metrics import StageMetrics
+from mirador_magic.session.session import Session
+from mirador_magic.settings.settings import of_table
 from mirador_magic.stages import DEFAULT_STAGES
 from mirador_magic.store import path
-from mirador_magic.tuning import permanent
-from mirador_magic.tuning.blind import Blind
-from mirador_magic.tuning.grid import Grid, Progress
-from mirador_magic.tuning.plan import Plan, Step, Variant, order, plan_of, remaining, untried
-from mirador_magic.tuning.record import Record, record_of
-from mirador_magic.tuning.scoring import Expect, Score, score_of
-from mirador_magic.tuning.sheet import bundle
-from mirador_magic.tuning.table import Table
-from mirador_magic.tuning.tries import Settings, Try, changed, changes
-from mirador_magic.tuning.verdict import chance, values_of, verdict
+from mirador_magic.workbench import tune as tuning
+from mirador_magic.workbench.tune import permanent
+from mirador_magic.workbench.tune.blind import Blind
+from mirador_magic.workbench.tune.grid import Grid, Progress
+from mirador_magic.workbench.tune.plan import (
+    Plan,
+    Step,
+    Variant,
+    order,
+    plan_of,
+    remaining,
+    untried,
+)
+from mirador_magic.workbench.tune.record import Record, record_of
+from mirador_magic.workbench.tune.scoring import Expect, Score, score_of
+from mirador_magic.workbench.tune.sheet import bundle
+from mirador_magic.workbench.tune.table import Table
+from mirador_magic.workbench.tune.tries import Settings, Try, changed, changes
+from mirador_magic.workbench.tune.verdict import chance, values_of, verdict
 from tests.support.virtual_time import now, run
 
 STAGE = "deep_analysis"
@@ -692,12 +700,14 @@ def test_a_store_that_fails_costs_one_warning_and_no_try(caplog: pytest.LogCaptu
     path().parent.mkdir(parents=True)
     path().write_bytes(b"no database" * 100)
     session = session_of(a=Script("one"))
-    with caplog.at_level(logging.WARNING, "mirador_magic.tuning"):
+    with caplog.at_level(logging.WARNING, "mirador_magic.workbench.tune"):
         table = kept(session, models("a"), ["q", "r"])
         table.rate(1, 3)
         record_of(session).flush()
     assert len(table.tries) == 2
-    (told,) = [each for each in caplog.records if each.name == "mirador_magic.tuning.record"]
+    (told,) = [
+        each for each in caplog.records if each.name == "mirador_magic.workbench.tune.record"
+    ]
     assert "the tries are kept in this kernel alone" in told.getMessage()
 
 

@@ -9,26 +9,20 @@ from typing import Any
 
 import pytest
 
-from mirador_magic import prompts
+from mirador_magic.answer.words import warmth_line
 from mirador_magic.engines.base import ChatRequest, Loaded, ModelInfo
-from mirador_magic.engines.ollama import OllamaEngine
+from mirador_magic.engines.ollama.engine import OllamaEngine
+from mirador_magic.engines.provision import substitute
 from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.errors import EngineUnavailable
-from mirador_magic.events import (
-    ChunkReceived,
-    RunStarted,
-    StageFinished,
-    StageStarted,
-    StreamEnd,
-)
-from mirador_magic.history import History
+from mirador_magic.events import ChunkReceived, RunStarted, StageFinished, StageStarted, StreamEnd
 from mirador_magic.orchestrator import StreamingOrchestrator
-from mirador_magic.provision import substitute
-from mirador_magic.run import Run
-from mirador_magic.session import Request, Session
+from mirador_magic.pipeline import prompts
+from mirador_magic.pipeline.run import Run
+from mirador_magic.residency.history import History
+from mirador_magic.residency.warmup import KEEP_ALIVE_BETWEEN, Warmth, WarmUp
+from mirador_magic.session.session import Request, Session
 from mirador_magic.stages import DEFAULT_STAGES
-from mirador_magic.views.words import warmth_line
-from mirador_magic.warmup import KEEP_ALIVE_BETWEEN, Warmth, WarmUp
 from tests.support import recited
 from tests.support.ollama_server import OllamaServer
 from tests.support.virtual_time import now, run

@@ -16,15 +16,15 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 
-from mirador_magic import session as sessions
+from mirador_magic.answer.words import one_line
 from mirador_magic.cli.argv import USAGE, parser, read
 from mirador_magic.cli.asking import ask
 from mirador_magic.cli.shell import BROKEN_PIPE, INTERRUPTED, here, say
 from mirador_magic.cli.stdin import asked
 from mirador_magic.cli.verbs import VERBS, Do
 from mirador_magic.errors import MiradorError, UsageError
-from mirador_magic.session import Session
-from mirador_magic.views.words import one_line
+from mirador_magic.session import session as sessions
+from mirador_magic.session.session import Session
 
 __all__ = ["main"]
 

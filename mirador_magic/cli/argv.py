@@ -7,13 +7,13 @@ import re
 from argparse import Namespace
 from collections.abc import Sequence
 
-from mirador_magic import router
 from mirador_magic.cli.shell import BROKEN_PIPE, INTERRUPTED
 from mirador_magic.cli.stdin import PASTED
 from mirador_magic.cli.verbs import VERBS, Verb
+from mirador_magic.commands.line import DEPTHS
 from mirador_magic.errors import UsageError
-from mirador_magic.line import DEPTHS
-from mirador_magic.setting_keys import OF_A_STAGE, OWN
+from mirador_magic.routing import router
+from mirador_magic.settings.keys import OF_A_STAGE, OWN
 from mirador_magic.stages import nearest
 
 USAGE = "mirador [options] QUESTION …\n       mirador VERB …"

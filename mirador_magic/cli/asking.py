@@ -9,15 +9,15 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable
 
-from mirador_magic import settings
+from mirador_magic.answer.answer import Answer
+from mirador_magic.answer.words import clean
 from mirador_magic.cli.shell import INTERRUPTED, told
 from mirador_magic.errors import UsageError
 from mirador_magic.events import Event
-from mirador_magic.handle import Handle
-from mirador_magic.session import Request, Session
-from mirador_magic.setting_keys import KEYS
-from mirador_magic.views.answer import Answer
-from mirador_magic.views.words import clean
+from mirador_magic.session.handle import Handle
+from mirador_magic.session.session import Request, Session
+from mirador_magic.settings import settings
+from mirador_magic.settings.keys import KEYS
 
 # Of the loop, before anything is drawn: the question is on its way by then. Drawing takes longer.
 _STEPS = 4

@@ -6,7 +6,7 @@ import dataclasses
 import re
 import sys
 
-from mirador_magic.views.answer import Answer
+from mirador_magic.answer.answer import Answer
 
 INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 and the signal's number, as shells have it
 

@@ -12,17 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mirador_magic import provision, verbs
+from mirador_magic.answer.words import one_line
 from mirador_magic.cli.asking import ask
 from mirador_magic.cli.shell import here
-from mirador_magic.known_models import KNOWN
-from mirador_magic.line import Line
-from mirador_magic.session import Session
-from mirador_magic.views.words import one_line
+from mirador_magic.commands import verbs
+from mirador_magic.commands.line import Line
+from mirador_magic.engines import provision
+from mirador_magic.engines.known_models import KNOWN
+from mirador_magic.session.session import Session
 
 if TYPE_CHECKING:
-    from mirador_magic.engines._ollama_models import Installing
-    from mirador_magic.pull import Progress
+    from mirador_magic.engines.ollama.models import Installing
+    from mirador_magic.engines.pull import Progress
 
 Do = Callable[[Session, Namespace], Awaitable[int]]
 
@@ -67,7 +68,7 @@ def _as_in_a_cell(verb: str) -> Do:
 
 
 async def _dashboard(session: Session, args: Namespace) -> int:
-    from mirador_magic.monitoring import terminal
+    from mirador_magic.workbench.dashboard import terminal
 
     await terminal.show(session, here)
     return 0
@@ -82,7 +83,7 @@ async def _warm(session: Session, args: Namespace) -> int:
 
 
 async def _doctor(session: Session, args: Namespace) -> int:
-    from mirador_magic import doctor
+    from mirador_magic.workbench import doctor
 
     findings = []
     async with contextlib.aclosing(doctor.examine(session)) as found:

@@ -15,10 +15,10 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mappi
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 
-from mirador_magic.endpoints import Endpoint
-from mirador_magic.engines._turns import Turns
 from mirador_magic.engines.base import ChatRequest, Chunk, Engine, Loaded, ModelInfo
-from mirador_magic.engines.ollama import OllamaEngine
+from mirador_magic.engines.endpoints import Endpoint
+from mirador_magic.engines.ollama.engine import OllamaEngine
+from mirador_magic.engines.turns import Turns
 from mirador_magic.errors import EngineError, EngineUnavailable, MiradorError, UsageError
 
 OpenHome = Callable[[], Awaitable[Engine]]
@@ -46,7 +46,7 @@ class Part:
 def _engine(endpoint: Endpoint) -> Engine:
     if endpoint.kind == "ollama":
         return OllamaEngine(endpoint.base_url, keep=True)
-    from mirador_magic.engines.openai_compatible import OpenAICompatibleEngine
+    from mirador_magic.engines.openai.engine import OpenAICompatibleEngine
 
     return OpenAICompatibleEngine(endpoint)
 

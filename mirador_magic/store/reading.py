@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mirador_magic.metrics import Purpose
+from mirador_magic.pipeline.metrics import Purpose
 from mirador_magic.store import file as files
 from mirador_magic.store import rows
 from mirador_magic.store.rows import By, Choice, Row, StoredRun

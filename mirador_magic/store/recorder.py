@@ -12,11 +12,10 @@ from functools import cached_property, partial
 from pathlib import Path
 from queue import SimpleQueue
 
-from mirador_magic import telemetry
 from mirador_magic.errors import MiradorError
-from mirador_magic.metrics import Purpose, RunMetrics
+from mirador_magic.pipeline.metrics import Purpose, RunMetrics
 from mirador_magic.store import file as files
-from mirador_magic.store import rows
+from mirador_magic.store import rows, telemetry
 from mirador_magic.store.rows import Kept
 
 log = logging.getLogger(__name__)

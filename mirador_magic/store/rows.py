@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from mirador_magic.metrics import COLD, Purpose, RunMetrics, StageMetrics
+from mirador_magic.pipeline.metrics import COLD, Purpose, RunMetrics, StageMetrics
 
 if TYPE_CHECKING:
     import sqlite3

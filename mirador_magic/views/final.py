@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from IPython.core.display_functions import DisplayHandle
 
+from mirador_magic.answer.answer import Answer
 from mirador_magic.events import Event, RunFinished
-from mirador_magic.views.answer import Answer
 from mirador_magic.views.static import bundle
 
 

@@ -14,9 +14,10 @@ from typing import Protocol
 import ipywidgets
 from ipywidgets.widgets.widget_string import HTMLMathStyle, HTMLStyle
 
+from mirador_magic.answer import words
+from mirador_magic.answer.answer import LIVE, StageAnswer
 from mirador_magic.confidence import band
-from mirador_magic.views import static, words
-from mirador_magic.views.answer import LIVE, StageAnswer
+from mirador_magic.views import static
 from mirador_magic.views.markdown import MATH, LiveMarkdown
 
 SMALL = 800  # characters of HTML that are sent again for any new text

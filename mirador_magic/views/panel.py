@@ -20,6 +20,8 @@ from functools import partial
 import ipywidgets
 from IPython.core.display_functions import DisplayHandle
 
+from mirador_magic.answer import words
+from mirador_magic.answer.answer import Answer, StageAnswer
 from mirador_magic.events import (
     ChunkReceived,
     Event,
@@ -29,11 +31,10 @@ from mirador_magic.events import (
     StageStopped,
     ThinkingReceived,
 )
-from mirador_magic.views import static, words
-from mirador_magic.views.answer import Answer, StageAnswer
+from mirador_magic.kernel.sending import let_go, send
+from mirador_magic.views import static
 from mirador_magic.views.controls import Deeds, controls
 from mirador_magic.views.live_stage import PATIENCE, Kit, LiveStage
-from mirador_magic.views.sending import let_go, send
 from mirador_magic.views.style import FETCH, PANEL
 
 FRAME = 0.1  # seconds between two paints

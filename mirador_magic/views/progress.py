@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.display import display
 
-from mirador_magic.engines._ollama_models import Installing
-from mirador_magic.pull.progress import Progress
-from mirador_magic.views import words
+from mirador_magic.answer import words
+from mirador_magic.engines.ollama.models import Installing
+from mirador_magic.engines.pull.progress import Progress
 from mirador_magic.views.style import PANEL
 
 if TYPE_CHECKING:

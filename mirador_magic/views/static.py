@@ -11,11 +11,12 @@ import html
 import re
 from collections.abc import Iterator
 
+from mirador_magic.answer import words
+from mirador_magic.answer.answer import Answer, Missing, StageAnswer
+from mirador_magic.answer.compare import Comparison, compare, comparison_html
 from mirador_magic.confidence import GRAY, RED, band
-from mirador_magic.known_models import SMOLLM2
-from mirador_magic.views import markdown, words
-from mirador_magic.views.answer import Answer, Missing, StageAnswer
-from mirador_magic.views.compare import Comparison, compare, comparison_html
+from mirador_magic.engines.known_models import SMOLLM2
+from mirador_magic.views import markdown
 
 QUIET = "opacity:.7;font-size:13px"
 _FAINT = "#80808055"

@@ -20,6 +20,8 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TextIO
 
+from mirador_magic.answer import words
+from mirador_magic.answer.answer import Answer, StageAnswer
 from mirador_magic.confidence import CYAN, GRAY, RED, band
 from mirador_magic.events import (
     ChunkReceived,
@@ -31,8 +33,6 @@ from mirador_magic.events import (
     StageStopped,
     ThinkingReceived,
 )
-from mirador_magic.views import words
-from mirador_magic.views.answer import Answer, StageAnswer
 from mirador_magic.views.static import doubt, plain, told
 
 if TYPE_CHECKING:

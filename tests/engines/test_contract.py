@@ -14,8 +14,8 @@ import pytest
 
 from mirador_magic.engines.base import ChatRequest, Chunk, Engine, Loaded, Message
 from mirador_magic.engines.by_endpoint import ByEndpoint, Part
-from mirador_magic.engines.ollama import OllamaEngine
-from mirador_magic.engines.openai_compatible import OpenAICompatibleEngine
+from mirador_magic.engines.ollama.engine import OllamaEngine
+from mirador_magic.engines.openai.engine import OpenAICompatibleEngine
 from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.errors import EngineError, EngineUnavailable, ModelMissing
 from mirador_magic.events import StreamEnd
@@ -89,7 +89,7 @@ def _scripted(_: pytest.FixtureRequest) -> Bench:
 
 def _embedded(request: pytest.FixtureRequest) -> Bench:
     pytest.importorskip("xllamacpp")
-    from mirador_magic.engines.embedded import EmbeddedEngine
+    from mirador_magic.engines.embedded.engine import EmbeddedEngine
 
     models: dict[str, Path] = request.getfixturevalue("reciting_models")
     return Bench(EmbeddedEngine(models[QUICK].parent), lambda name: name.partition(":")[0])

@@ -17,10 +17,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mirador_magic.engine_choice import Engines
-from mirador_magic.engines._embedded_stream import paced
 from mirador_magic.engines.base import ChatRequest, Chunk, Engine, Message, ModelInfo
-from mirador_magic.engines.embedded import EmbeddedEngine
+from mirador_magic.engines.embedded.engine import EmbeddedEngine
+from mirador_magic.engines.embedded.stream import paced
+from mirador_magic.engines.known_models import SMOLLM2
 from mirador_magic.errors import (
     BrokenStream,
     EngineError,
@@ -31,8 +31,8 @@ from mirador_magic.errors import (
     RequestRefused,
 )
 from mirador_magic.events import StreamEnd
-from mirador_magic.known_models import SMOLLM2
-from mirador_magic.settings import Settings, of_environment
+from mirador_magic.session.engine_choice import Engines
+from mirador_magic.settings.settings import Settings, of_environment
 from mirador_magic.stages import ModelOptions
 from tests.support import reciting_gguf, virtual_time
 from tests.support.patience import PATIENCE
@@ -74,7 +74,7 @@ def children(parent: int | None = None) -> list[psutil.Process]:
     found = []
     for child in psutil.Process(parent).children():
         with contextlib.suppress(psutil.ZombieProcess):  # killed, and not yet buried
-            found += [child] if any("_embedded_child" in arg for arg in child.cmdline()) else []
+            found += [child] if any("embedded/child.py" in arg for arg in child.cmdline()) else []
     return found
 
 
@@ -444,7 +444,7 @@ PARENT = """
 import asyncio, os, sys
 from pathlib import Path
 from mirador_magic.engines.base import ChatRequest
-from mirador_magic.engines.embedded import EmbeddedEngine
+from mirador_magic.engines.embedded.engine import EmbeddedEngine
 from mirador_magic.stages import ModelOptions
 
 folder, how = sys.argv[1:]
@@ -513,8 +513,8 @@ NESTED = """
 import asyncio, sys
 from pathlib import Path
 import {nest} as nest
-from mirador_magic.engines.base import ChatRequest, Message
-from mirador_magic.engines.embedded import EmbeddedEngine
+from mirador_magic.engines.base import (ChatRequest, Message)
+from mirador_magic.engines.embedded.engine import EmbeddedEngine
 from mirador_magic.stages import ModelOptions
 
 async def ask():

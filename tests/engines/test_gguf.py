@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mirador_magic.engines import _gguf
+from mirador_magic.engines.embedded import gguf as _gguf
 
 Value = str | int | list[str] | list[int]
 

@@ -18,9 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirador_magic.engines._ollama_wire import address, mended
 from mirador_magic.engines.base import ChatRequest, Loaded, Message
-from mirador_magic.engines.ollama import OllamaEngine, cut_lengths
+from mirador_magic.engines.ollama.engine import OllamaEngine, cut_lengths
+from mirador_magic.engines.ollama.wire import address, mended
 from mirador_magic.errors import (
     BrokenStream,
     EngineBusy,
@@ -297,12 +297,12 @@ def test_a_load_fails_like_a_stream(
 def test_a_server_that_cannot_be_reached_in_time(
     server: FaultServer, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    monkeypatch.setattr("mirador_magic.engines.ollama.CONNECT_S", 1e-9)
+    monkeypatch.setattr("mirador_magic.engines.ollama.engine.CONNECT_S", 1e-9)
     assert f"{server.host}: no answer in time → start it" in str(failure(server.host, call))
 
 
 def test_a_server_that_is_silent_when_probed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mirador_magic.engines.ollama.PROBE_S", 0.01)
+    monkeypatch.setattr("mirador_magic.engines.ollama.engine.PROBE_S", 0.01)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host = f"127.0.0.1:{silent.getsockname()[1]}"
         error = failure(host, "probe")
@@ -358,7 +358,7 @@ def test_closing_the_stream_closes_the_connection(server: FaultServer) -> None:
 def test_a_model_that_a_stop_left_stuck_is_unloaded_for_the_next_one(
     monkeypatch: pytest.MonkeyPatch, first: str, patience: float, freed: bool
 ) -> None:
-    monkeypatch.setattr("mirador_magic.engines.ollama.STUCK_S", patience)
+    monkeypatch.setattr("mirador_magic.engines.ollama.engine.STUCK_S", patience)
     answers, hangs = (Say(ANSWER), Done()), (Hang(),)
 
     async def main(server: FaultServer) -> None:
@@ -433,7 +433,7 @@ def test_the_label_knows_the_version_once_probed(server: FaultServer) -> None:
 def test_imports_wait_until_they_are_needed(server: FaultServer) -> None:
     code = f"""
 import asyncio, sys
-from mirador_magic.engines.ollama import OllamaEngine
+from mirador_magic.engines.ollama.engine import OllamaEngine
 engine = OllamaEngine({server.host!r})
 assert "httpx" not in sys.modules
 asyncio.run(engine.probe())
@@ -599,7 +599,7 @@ def test_a_server_killed_in_mid_stream(mortal_ollama: OllamaServer) -> None:
 def test_a_client_that_cannot_be_imported_is_one_line() -> None:
     """The official client makes one of its own at import, which a proxy variable can break."""
     code = (
-        "import asyncio\nfrom mirador_magic.engines.ollama import OllamaEngine\n"
+        "import asyncio\nfrom mirador_magic.engines.ollama.engine import OllamaEngine\n"
         "from mirador_magic.errors import EngineUnavailable\n"
         "try:\n    asyncio.run(OllamaEngine('127.0.0.1:9').models())\n"
         "except EngineUnavailable as error:\n    print(error)\n"

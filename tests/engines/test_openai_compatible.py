@@ -19,12 +19,12 @@ from typing import Any
 
 import pytest
 
-from mirador_magic.endpoints import Endpoint
-from mirador_magic.engines._openai_client import Connection, connect
-from mirador_magic.engines._openai_errors import mended
-from mirador_magic.engines._openai_wire import Reader, waits
 from mirador_magic.engines.base import ChatRequest, Chunk, Loaded, Message
-from mirador_magic.engines.openai_compatible import PATIENCE_S, OpenAICompatibleEngine
+from mirador_magic.engines.endpoints import Endpoint
+from mirador_magic.engines.openai.client import Connection, connect
+from mirador_magic.engines.openai.engine import PATIENCE_S, OpenAICompatibleEngine
+from mirador_magic.engines.openai.errors import mended
+from mirador_magic.engines.openai.wire import Reader, waits
 from mirador_magic.errors import (
     BrokenStream,
     EngineBusy,
@@ -325,7 +325,7 @@ def test_there_is_no_such_host() -> None:
 
 
 def test_a_server_that_is_silent_when_it_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mirador_magic.engines.openai_compatible.PROBE_S", 0.2)
+    monkeypatch.setattr("mirador_magic.engines.openai.engine.PROBE_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         error = listed(Endpoint("cluster", f"http://127.0.0.1:{silent.getsockname()[1]}/v1"))
     assert "no answer in time" in str(error)
@@ -450,7 +450,7 @@ def test_the_sdk_is_brought_once_for_all_who_wait_and_the_waiting_is_no_silence_
             go.wait(PATIENCE)
             return connect(endpoint)
 
-        monkeypatch.setattr("mirador_magic.engines.openai_compatible.connect", slowly)
+        monkeypatch.setattr("mirador_magic.engines.openai.engine.connect", slowly)
         engine = OpenAICompatibleEngine(server.endpoint())
         request = question("good")
         tasks = [asyncio.create_task(listen(engine, request)) for _ in range(2)]
@@ -501,8 +501,8 @@ def test_a_proxy_does_not_catch_this_machine(
 def test_the_sdk_waits_until_it_is_needed_and_its_absence_is_one_line() -> None:
     code = """
 import asyncio, sys
-from mirador_magic.endpoints import Endpoint
-from mirador_magic.engines.openai_compatible import OpenAICompatibleEngine
+from mirador_magic.engines.endpoints import Endpoint
+from mirador_magic.engines.openai.engine import OpenAICompatibleEngine
 engine = OpenAICompatibleEngine(Endpoint("cluster", "http://127.0.0.1:9/v1"))
 assert not {"openai", "httpx", "httpx2"} & set(sys.modules)
 sys.modules["openai"] = None
@@ -583,7 +583,7 @@ def test_llama_cpps_own_server_answers(reciting_models: dict[str, Path]) -> None
 def test_a_stream_that_says_nothing_behind_its_last_word_is_not_waited_for(
     server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mirador_magic.engines.openai_compatible.LAST_S", 0.01)
+    monkeypatch.setattr("mirador_magic.engines.openai.engine.LAST_S", 0.01)
     server.next_up = [(Say(ANSWER), Done({"done": False}), Hang())]
     heard = ask(server.endpoint(), question("good"))
     assert (heard.text, heard.error) == (ANSWER, None)

@@ -256,5 +256,5 @@ def test_a_network_is_a_value_though_it_can_be_called() -> None:
 
 
 def test_an_answer_reads_as_its_text() -> None:
-    answer = foreign("mirador_magic.views.answer", "Answer", text="Because.")
+    answer = foreign("mirador_magic.answer.answer", "Answer", text="Because.")
     assert fill("Shorter: {q}", {"q": answer}).text == "Shorter: Because."

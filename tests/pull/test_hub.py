@@ -18,6 +18,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mirador_magic.engines.pull import hub as pulling
+from mirador_magic.engines.pull.hub import Source, pull, read_source
+from mirador_magic.engines.pull.progress import Progress
 from mirador_magic.errors import (
     BrokenStream,
     EngineError,
@@ -26,9 +29,6 @@ from mirador_magic.errors import (
     RequestRefused,
     UsageError,
 )
-from mirador_magic.pull import hub as pulling
-from mirador_magic.pull.hub import Source, pull, read_source
-from mirador_magic.pull.progress import Progress
 from tests.support.hub import Hub
 from tests.support.kernels import kernel
 from tests.support.reciting_gguf import write

@@ -20,11 +20,11 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from mirador_magic.engines.known_models import KNOWN, SMOLLM2, InPackage, KnownModel, OnHub, offered
+from mirador_magic.engines.pull import Fetched, package
+from mirador_magic.engines.pull import pull as pull_any
+from mirador_magic.engines.pull.progress import Progress
 from mirador_magic.errors import BrokenStream, EngineError, EngineUnavailable, UsageError
-from mirador_magic.known_models import KNOWN, SMOLLM2, InPackage, KnownModel, OnHub, offered
-from mirador_magic.pull import Fetched, package
-from mirador_magic.pull import pull as pull_any
-from mirador_magic.pull.progress import Progress
 from tests.support.index import Index, wheel
 from tests.support.reciting_gguf import write
 

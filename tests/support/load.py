@@ -7,10 +7,10 @@ import gc
 import time
 from dataclasses import dataclass
 
-from mirador_magic import settings
 from mirador_magic.events import ChunkReceived, Event
-from mirador_magic.handle import Handle
-from mirador_magic.session import Request, Session
+from mirador_magic.session.handle import Handle
+from mirador_magic.session.session import Request, Session
+from mirador_magic.settings import settings
 
 QUESTION = "Why is the sky blue?"
 

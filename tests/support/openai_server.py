@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, cast
 
-from mirador_magic.endpoints import Endpoint
+from mirador_magic.engines.endpoints import Endpoint
 from tests.support.fault_server import (
     ANSWER,
     PARTIAL,

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import pytest
 
-from mirador_magic.known_models import SMOLLM2, InPackage
+from mirador_magic.engines.known_models import SMOLLM2, InPackage
 
 # Under this name Mirador, in what the tests start, would take it for a misspelt MIRADOR_PACE.
 if "MIRADOR_CACHE" in os.environ:

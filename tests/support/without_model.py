@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mirador_magic.known_models import SMOLLM2, InPackage
+from mirador_magic.engines.known_models import SMOLLM2, InPackage
 from tests.support.index import Index, wheel
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirador_magic.views.compare import Change, Comparison, compare, comparison_html, sentences
+from mirador_magic.answer.compare import Change, Comparison, compare, comparison_html, sentences
 
 DEL = '<del style="text-decoration:line-through;opacity:.62">'
 INS = '<ins style="text-decoration:underline">'

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it.token import Token
 
-from mirador_magic.views import markdown, words
+from mirador_magic.answer import words
+from mirador_magic.views import markdown
 from mirador_magic.views.markdown import MATH, STYLE, LiveMarkdown, render
 from mirador_magic.views.markdown import parse as parsing
 from mirador_magic.views.markdown.colours import LANGUAGES

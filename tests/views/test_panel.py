@@ -12,11 +12,11 @@ from IPython.core.display_functions import DisplayHandle
 from ipywidgets.widgets.widget import _instances
 
 from mirador_magic import ModelStage, Script, ScriptedEngine
+from mirador_magic.answer.run_state import RunState
 from mirador_magic.engines.base import Engine
-from mirador_magic.run import Run, Watchers
+from mirador_magic.pipeline.run import Run, Watchers
 from mirador_magic.views.controls import controls
 from mirador_magic.views.panel import FRAME, SLOWEST, Further, Panel
-from mirador_magic.views.run_state import RunState
 from tests.support.virtual_time import VirtualLoop, now, run
 
 STAGE = ModelStage("a", "m", confidence=0.6, system_prompt="Be brief.", timeout=1e6)

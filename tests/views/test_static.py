@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirador_magic.views.answer import Answer, StageAnswer
+from mirador_magic.answer.answer import Answer, StageAnswer
 from mirador_magic.views.static import bundle, plain
 
 DONE = StageAnswer(

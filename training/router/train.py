@@ -20,7 +20,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
-from mirador_magic import router
+from mirador_magic.routing import router
 
 QUERIES = Path(__file__).parent / "queries"
 STRENGTH = 30.0  # of the fit, the inverse of its regularisation

@@ -21,7 +21,7 @@ import functools
 
 from markdown_it.token import Token
 
-from mirador_magic.views import words
+from mirador_magic.answer import words
 from mirador_magic.views.markdown.colours import STYLE
 from mirador_magic.views.markdown.cut import (
     MOST,

@@ -9,7 +9,7 @@ import re
 import zlib
 from typing import Any
 
-from mirador_magic.views import words
+from mirador_magic.answer import words
 from mirador_magic.views.markdown.cut import PIECE, window
 
 _KINDS = (("k", "b", "keyword"), ("c", "i", "comment"), ("s", "span", "string")) + (

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from markdown_it.token import Token
 
-from mirador_magic.views import words
+from mirador_magic.answer import words
 from mirador_magic.views.markdown.colours import coloured, escaped
 
 MATH = "mirador-math"  # class of an element that holds TeX

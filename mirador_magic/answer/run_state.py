@@ -1,0 +1,215 @@
+"""The state of a run, folded from its events; no widget in sight.
+
+Replaying a stored list of events gives the same state as the live run had.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from mirador_magic.answer.answer import Answer, Missing, joined
+from mirador_magic.answer.stage_state import StageState
+from mirador_magic.engines.known_models import QWEN3, SMOLLM2, offered
+from mirador_magic.errors import NoModel
+from mirador_magic.events import (
+    ChunkReceived,
+    EngineChosen,
+    Event,
+    ModelArriving,
+    ModelAwaited,
+    ModelSwapped,
+    NextPlanned,
+    Outcome,
+    RouteChosen,
+    RunFinished,
+    RunStarted,
+    StageDelayed,
+    StageFailed,
+    StageFinished,
+    StageStarted,
+    StageStopped,
+    StageSubstituted,
+    ThinkingReceived,
+    TurnsLeftOut,
+)
+from mirador_magic.residency.warmup import Warmth
+from mirador_magic.stages import DEFAULT_STAGES
+
+QUICK = DEFAULT_STAGES[0].name
+_SPARE = (
+    f"{SMOLLM2.what}, answers for want of another: the bars tell how sure it was "
+    f"→ for a larger one: Ollama, or {offered(QWEN3)}"
+)
+
+
+class RunState:
+    """All of a run. Call it with each event; `answer()` is its frozen picture at any time.
+
+    `warmth` tells how ready a model is; `past` is the answer that the run goes on from. `usual` gives
+    the measured confidences of a model's earlier answers in a stage, and `note` what there is to say
+    of how a stage was asked; with `offers`, the answer says where a deeper stage may be worth its time.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.perf_counter,
+        warmth: Callable[[str], Warmth | None] = lambda _: None,
+        past: Answer | None = None,
+        usual: Callable[[str, str], Sequence[float]] = lambda model, stage: (),
+        note: Callable[[str], str] = lambda stage: "",
+        *,
+        offers: bool = False,
+    ) -> None:
+        self._clock = clock
+        self._past = past
+        self._warmth = warmth
+        self._usual = usual
+        self._note = note
+        self._offers = offers
+        self.question = ""
+        self.route = ""
+        self.turns: tuple[tuple[str, str], ...] = ()
+        self.engine = ""
+        self.stages: dict[str, StageState] = {}
+        self.started: float | None = None
+        self.first: float | None = None
+        self.ended: float | None = None
+        self.outcome: Outcome | None = None
+        self.missing: Missing | None = None
+        self._is_spare_told = False
+
+    def __call__(self, event: Event) -> None:
+        self.apply(event)
+
+    def answer(self) -> Answer:
+        """The run as it stands now."""
+        began = self.started
+        now = self._clock() if self.ended is None else self.ended
+        answer = Answer(
+            question=self.question,
+            route=self.route,
+            turns=self.turns,
+            engine=self.engine,
+            stages=tuple(state.answer(now, self._warmth) for state in self.stages.values()),
+            outcome=self.outcome,
+            first_token=None if began is None or self.first is None else self.first - began,
+            total=0.0 if began is None else now - began,
+            missing=self.missing,
+        )
+        answer = joined(self._past, answer) if self._past else answer
+        offers = self._offers and answer.outcome == "answered"
+        return replace(answer, doubt=self._doubt(answer)) if offers else answer
+
+    def measured(self) -> list[tuple[str, str, float]]:
+        """(model, stage, measured confidence) of the stages that this run finished."""
+        done = [state for state in self.stages.values() if state.status == "done"]
+        told = [(each.model, each.stage.name, each.gauge.measured) for each in done]
+        return [(model, stage, value) for model, stage, value in told if value is not None]
+
+    def doubt(self) -> str:
+        """Why a deeper stage may be worth its time, '' where nothing says so: of a quick stage alone."""
+        return self._doubt(self.answer())
+
+    def _doubt(self, answer: Answer) -> str:
+        if [(each.name, each.status) for each in answer.stages] != [(QUICK, "done")]:
+            return ""
+        from mirador_magic.routing import evidence
+
+        (stage,) = answer.stages
+        past = self._usual(stage.model, stage.name)
+        found = evidence.doubt(stage.text, cut=stage.is_cut, measured=stage.measured, past=past)
+        return found and f"{stage.name} {found}"
+
+    def _wrote(self, event: ChunkReceived) -> None:
+        """What is usual for the model is looked up behind its first words, not before them."""
+        state = self.stages[event.stage]
+        if state.past is None and state.first is not None and event.logprobs:
+            state.past = self._usual(state.model, event.stage)
+        state.wrote(event)
+        if self.first is None:
+            self.first = event.at
+
+    def _stage_finished(self, event: StageFinished) -> None:
+        state = self.stages[event.stage]
+        earlier = self._text_before(event.stage)
+        state.finished(event)
+        if earlier and state.gauge.measured is not None:
+            from mirador_magic.confidence.agreement import agreement
+
+            state.agrees = agreement(earlier, state.whole)
+        if note := self._note(event.stage):
+            state.notes.append(note)
+
+    def _text_before(self, stage: str) -> str:
+        """What the last finished stage before this one wrote, '' where there is none."""
+        past = self._past.stages if self._past else ()
+        before = itertools.takewhile(lambda each: each.name != stage, past)
+        texts = [each.text for each in before if each.status == "done"]
+        texts += [each.whole for each in self.stages.values() if each.status == "done"]
+        return texts[-1] if texts else ""
+
+    def apply(self, event: Event) -> None:
+        """Fold one event into the state. The most frequent kind is looked at first."""
+        match event:
+            case ChunkReceived():
+                self._wrote(event)
+            case ThinkingReceived():
+                self.stages[event.stage].thinks(event)
+            case StageStarted():
+                state = self.stages[event.stage]
+                state.status, state.started = "asked", event.at
+            case StageSubstituted():
+                self.stages[event.stage].substituted(event)
+                if event.spare and not self._is_spare_told:
+                    self._is_spare_told = True
+                    self.stages[event.stage].notes.append(_SPARE)
+            case StageFinished():
+                self._stage_finished(event)
+            case NextPlanned() | StageDelayed():
+                if event.why:
+                    self.stages[event.stage].notes.append(_told(event))
+            case TurnsLeftOut():
+                self.stages[event.stage].left_out(event)
+            case ModelSwapped():
+                model = self.stages[event.stage].model
+                self.stages[event.stage].notes.append(
+                    f"{model} had left memory: loaded again in {event.load_s:.1f} s"
+                )
+            case StageFailed():
+                self.stages[event.stage].failed(event)
+            case StageStopped():
+                self.stages[event.stage].stopped(event)
+            case RunStarted():
+                self.question, self.started = event.query, event.at
+                self.turns = event.turns
+                self.stages = {stage.name: StageState(stage) for stage in event.stages}
+            case RouteChosen():
+                self.route = event.why
+                for stage in event.stages:
+                    self.stages.setdefault(stage.name, StageState(stage))
+            case EngineChosen():
+                self.engine = event.label
+                if self.missing:  # the question is asked now
+                    self.missing, self.started = None, event.at
+            case ModelAwaited():
+                self.missing = Missing(event.what, event.cure)
+            case ModelArriving():
+                if self.missing:
+                    self.missing = replace(self.missing, done=event.done, total=event.total)
+            case RunFinished():
+                self._finished(event)
+
+    def _finished(self, event: RunFinished) -> None:
+        self.outcome, self.ended = event.outcome, event.at
+        if isinstance(event.error, NoModel):
+            self.missing = Missing(event.error.what, "")
+        for state in self.stages.values():
+            state.told(event.outcome)
+
+
+def _told(event: NextPlanned | StageDelayed) -> str:
+    """What was planned for a stage, or done about its delay, as a note."""
+    return f"loaded in sequence: {event.why}" if isinstance(event, NextPlanned) else event.why

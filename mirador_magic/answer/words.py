@@ -1,0 +1,220 @@
+"""The lines that every view says: in the panel, in the saved answer and in a terminal."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from mirador_magic.answer.answer import LIVE, Answer, Missing, StageAnswer
+from mirador_magic.confidence import HELD, LEAST_PAST, band
+from mirador_magic.engines.known_models import SMOLLM2, download, offered
+from mirador_magic.residency.warmup import Warmth
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x84\x86-\x9f]")
+
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
+_HIDDEN = re.compile("[\u00ad\u200b\u2060\ufeff\U000e0000-\U000e007f]")
+_TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
+
+_CELLS = 24  # of a bar
+_SENTENCE = 200  # characters of one that is shown
+
+_STATES = {"waiting": "waiting", "asked": "asked", "thinking": "thinking", "writing": "writing"}
+_ENDS = {"done": "done", "failed": "failed", "stopped": "stopped", "skipped": "skipped"}
+
+_HOW = {
+    "declared": "declared: the same for every question, since nothing was measured here",
+    "measured": "measured from the probabilities of its tokens, not calibrated: how sure the model "
+    "was of its words, not how often it is right",
+    "calibrated": "measured from the probabilities of its tokens, and calibrated on labelled "
+    "answers: how often such answers are right",
+}
+
+
+def clean(text: str) -> str:
+    """A model's text without the control characters that could steer a terminal or a page.
+
+    Halves of surrogate pairs, which no page can be made of, become the replacement character;
+    characters that hide are left out, and those that turn the direction of the text are told.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\x85", "\n")
+    text = _CONTROLS.sub("", text)
+    if text.isascii():
+        return text
+    text = _SURROGATES.sub("\ufffd", _HIDDEN.sub("", text))
+    return _TURNING.sub(lambda mark: f"[U+{ord(mark[0]):04X}]", text)
+
+
+def one_line(text: str) -> str:
+    """The same on a single line, for names and notes."""
+    return " ".join(clean(text).split())
+
+
+def seconds(value: float) -> str:
+    """A time for people: two digits under a second, one above."""
+    return f"{value:.2f} s" if value < 1 else f"{value:.1f} s"
+
+
+def header(answer: Answer) -> str:
+    """The first line: the route and why, the engine, the first token and the total."""
+    parts = ["mirador", *filter(None, [one_line(answer.route)])]
+    parts.append(" → ".join(stage.name for stage in answer.stages))
+    parts += [one_line(answer.engine)] if answer.engine else []
+    if answer.first_token is not None:
+        parts.append(f"first token {seconds(answer.first_token)}")
+    if answer.missing and answer.outcome is None:
+        parts.append("waits for a model, and goes on as soon as there is one")
+    if answer.outcome in (None, "answered"):
+        parts.append(f"total {seconds(answer.total)}" if answer.outcome else seconds(answer.total))
+    else:
+        parts.append(f"{answer.outcome} after {seconds(answer.total)}")
+    return " · ".join(parts)
+
+
+def stage_line(stage: StageAnswer) -> str:
+    """What stands beside a stage's name: its model, its state, its time and pace."""
+    parts = [one_line(stage.model).removesuffix(":latest")]
+    parts.append("warming" if is_warming(stage) else (_STATES | _ENDS)[stage.status])
+    if stage.warmth:
+        parts.append(stage.warmth)
+    if stage.first_thought is not None and stage.first_token is not None:
+        parts.append(f"thought {seconds(stage.first_token - stage.first_thought)}")
+    if stage.seconds is not None:
+        parts.append(seconds(stage.seconds))
+    if stage.rate is not None:
+        parts.append(f"{stage.rate:.0f} tok/s")
+    return " · ".join(parts)
+
+
+def trust(stage: StageAnswer) -> str:
+    """The confidence with its word and how it was had; nothing for a stage that did not answer."""
+    if stage.status in ("failed", "skipped"):
+        return ""
+    if stage.status == "waiting":
+        return f"○ {percent(stage.confidence)} declared"
+    word = band(stage.confidence).word
+    if stage.how == "calibrated":
+        return f"● {decimals(stage.confidence)} {word} calibrated (n={stage.answers})"
+    number = percent(stage.confidence)
+    return (
+        f"○ {number} {word} declared" if stage.how == "declared" else f"● ~{number} {word} measured"
+    )
+
+
+def trust_told(stage: StageAnswer) -> str:
+    """What the confidence says and how it was had, for who asks."""
+    number = decimals if stage.how == "calibrated" else percent
+    told = [f"{number(stage.confidence)}, {band(stage.confidence).word}", _HOW[stage.how]]
+    if stage.how == "measured" and stage.past >= LEAST_PAST:
+        told.append(f"set against its last {stage.past} answers here")
+    if stage.how == "measured" and stage.agrees is not None:
+        told.append(f"it agrees to {percent(stage.agrees)} with the stage before")
+    if stage.code is not None and stage.code != stage.measured:
+        told.append(f"its code, apart: ~{percent(stage.code)}")
+    if stage.is_cut or stage.status == "failed":
+        told.append(f"not above {percent(HELD)}, since the answer is not whole")
+    return f"Confidence: {'; '.join(told)}"
+
+
+def weakest(stage: StageAnswer) -> str:
+    """The sentence that the model was least sure of, on one line; '' where none stands out."""
+    sentence = one_line(stage.weakest)
+    return sentence if len(sentence) <= _SENTENCE else f"{sentence[: _SENTENCE - 1]}…"
+
+
+def doubt(answer: Answer, cure: str = "") -> str:
+    """Why a deeper stage may be worth its time, and how to have it; '' where nothing says so."""
+    told = f"{one_line(answer.doubt)}; a deeper stage may know more" if answer.doubt else ""
+    return f"{told} → {cure}" if told and cure else told
+
+
+FETCH = f"Fetch {SMOLLM2.name} ({download(SMOLLM2)}) and ask"  # what a button says
+
+
+def missing(what: Missing) -> list[str]:
+    """Why there is no model to ask, and the two ways to one, a line each."""
+    why = f"{one_line(what.what)} → {one_line(what.cure)}" if what.cure else one_line(what.what)
+    return [
+        why,
+        f"{SMOLLM2.what}: {offered(SMOLLM2)}, once",
+        "Ollama, for larger ones: from ollama.com; then ollama serve, and %mirador provision",
+    ]
+
+
+def progress(file: str, done: int, total: int | None) -> str:
+    """The bar, the share and the bytes; only the bytes where nobody knows how many there will be."""
+    if not total:
+        return f"{one_line(file)}  {_count(done)}"
+    share = min(done / total, 1.0)
+    full = int(share * _CELLS)
+    bar = "█" * full + "░" * (_CELLS - full)
+    return f"{one_line(file)}  {bar} {int(share * 100)} % of {_count(total)}"
+
+
+def _count(count: int) -> str:
+    """Bytes for people, in decimal units as the hub counts them."""
+    for unit, of in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= of:
+            return f"{count / of:.3g} {unit}"
+    return f"{count} B"
+
+
+def percent(confidence: float) -> str:
+    """Rounded, but never into the next band, nor to certainty: 89.9 % is not 90 %, 99.9 % not 100."""
+    shown = round(confidence * 100)
+    if band(shown / 100) is not band(confidence) or shown == 100 > 100 * confidence:
+        shown -= 1
+    return f"{shown} %"
+
+
+def decimals(confidence: float) -> str:
+    """The same with two digits behind the point: 0.899 is not 0.90, 0.999 not 1.00."""
+    shown = round(confidence, 2)
+    if band(shown) is not band(confidence) or shown == 1 > confidence:
+        shown -= 0.01
+    return f"{shown:.2f}"
+
+
+def notes(stage: StageAnswer) -> list[str]:
+    """The small lines at a stage's foot: its error and what there is to say."""
+    return [one_line(line) for line in ((stage.error,) if stage.error else ()) + stage.notes]
+
+
+def is_warming(stage: StageAnswer) -> bool:
+    """Whether the stage waits for its model to come into memory."""
+    return stage.status == "asked" and stage.warmth.startswith("loading")
+
+
+def is_live(stage: StageAnswer) -> bool:
+    """Whether the stage is at work now."""
+    return stage.status in LIVE
+
+
+def readiness(warmth: Warmth, now: float) -> str:
+    """How ready a model is, at `now` of the warm-up's clock: "loading 12 s of about 20 s"."""
+    words: str = warmth.state
+    if warmth.state == "loading":
+        words += f" {now - warmth.since:.0f} s"
+        words += f" of about {warmth.expected:.0f} s" if (warmth.expected or 0) >= 1 else ""
+    elif warmth.state == "warm" and warmth.until is not None:
+        words += time.strftime(" until %H:%M", time.localtime(warmth.until))
+    return words
+
+
+def warmth_line(warmth: Warmth, now: float) -> str:
+    """A stage's model, how ready it is, and what there is to say about that."""
+    parts = [readiness(warmth, now)]
+    if warmth.state == "warm" and warmth.took is not None:
+        parts.append(f"took {seconds(warmth.took)}")
+    parts += [_bytes(warmth.size)] if warmth.size else []
+    parts += [one_line(warmth.why)] if warmth.why else []
+    return f"{warmth.stage}  {one_line(warmth.model)}  {', '.join(parts)}"
+
+
+def leaving(model: str) -> str:
+    """Which model leaves memory first."""
+    return f"when room is needed, {one_line(model)} leaves first"
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"

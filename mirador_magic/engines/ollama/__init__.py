@@ -1,0 +1,3 @@
+from mirador_magic.engines.ollama.engine import OllamaEngine
+
+__all__ = ["OllamaEngine"]

@@ -1,0 +1,363 @@
+"""One question on its way through the stages, told as events.
+
+Pure asyncio: no notebook, no widget and no particular engine in here. A `Run` belongs to the task
+that executes it. Stopping and cancelling differ: a stop is the reader's wish, so the run ends well;
+a cancel (the kernel's interrupt) also keeps what was written, and then goes on as CancelledError.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from mirador_magic.engines.base import ChatRequest, Chunk, Engine, ModelInfo, waits
+from mirador_magic.errors import BrokenStream, EngineSilent, MiradorError, ModelMissing
+from mirador_magic.events import (
+    ChunkReceived,
+    EngineChosen,
+    Event,
+    Outcome,
+    RouteChosen,
+    RunFinished,
+    RunStarted,
+    StageDelayed,
+    StageFailed,
+    StageFinished,
+    StageStarted,
+    StageStopped,
+    StageSubstituted,
+    StreamEnd,
+    ThinkingReceived,
+    TurnsLeftOut,
+)
+from mirador_magic.pipeline import prompts
+from mirador_magic.stages import ModelStage, nearest, plain
+
+log = logging.getLogger(__name__)
+
+Clock = Callable[[], float]
+Watcher = Callable[[Event], None]
+Substitute = Callable[[ModelStage, Sequence[ModelInfo]], ModelStage | None]
+Decide = Callable[[], tuple[str, Sequence[ModelStage]]]
+Deepen = Callable[[], tuple[str, Sequence[ModelStage]] | None]
+Asked = Callable[[Engine, ModelStage], bool]
+
+_ANSWERS = 5.0  # seconds in which an engine tells what is in memory; it may wait for an unload
+_STUCK = 60.0  # seconds after which a load does not wait for the disk any more
+_LOADS = 300.0  # seconds in which a model is loaded, or never
+
+# Of the loop, after which a stage's request is on its way: until then nothing else is done.
+_STEPS = 3
+
+# How late the loop may be before its lateness counts as the notebook's silence, not the engine's.
+_LATE = 0.05
+
+
+class Silence:
+    """Cancels the current task when nothing was heard for `limit` seconds of a free loop.
+
+    A cell that computes for a minute blocks the loop, and the engine's words wait unread: a timer
+    that fires late because of that starts again, so that only the engine's own silence counts.
+    Before its first word the silence may have an `excuse`: where that says so, it starts again too.
+    """
+
+    def __init__(self, limit: float, excuse: Callable[[], Awaitable[bool]] | None = None) -> None:
+        self.limit = limit
+        self._excuse = excuse
+        self._asking: asyncio.Task[None] | None = None
+        self.over = False
+        self._loop = asyncio.get_running_loop()
+        self._heard = self._began = self._loop.time()
+        self._excuses = 0
+
+    def heard(self) -> None:
+        """The engine said something."""
+        self._heard = self._loop.time()
+        self._excuse = None
+        self._excuses = 0
+
+    def __enter__(self) -> Self:
+        self._task = asyncio.current_task()
+        self._wait_until(self._heard + self.limit)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self._timer.cancel()
+        if self._asking:
+            self._asking.cancel()
+        # As asyncio.timeout does: only our own cancel becomes our error, another's goes through.
+        ours = self.over and self._task is not None and self._task.uncancel() <= 0
+        if ours and kind is asyncio.CancelledError:
+            raise EngineSilent(
+                f"the engine was silent for {self._waited():g} s",
+                "ask again, give the stage a longer timeout, or a smaller model: --model NAME",
+            ) from error
+
+    def _waited(self) -> float:
+        """What is told as the limit, and all of the time where it was excused before."""
+        return round(self._loop.time() - self._began) if self._excuses else self.limit
+
+    def _wait_until(self, when: float) -> None:
+        self._due = when
+        self._timer = self._loop.call_at(when, self._check)
+
+    def _check(self) -> None:
+        now = self._loop.time()
+        if now - self._due > _LATE:
+            self._heard = now
+        if self._heard + self.limit > now:
+            self._wait_until(self._heard + self.limit)
+        elif self._excuse:
+            self._asking = self._loop.create_task(self._ask(self._excuse))
+        else:
+            self._end()
+
+    async def _ask(self, excuse: Callable[[], Awaitable[bool]]) -> None:
+        """One more time where there is an excuse, and where it was heard meanwhile."""
+        excused = await excuse()
+        if excused:
+            self._heard = self._loop.time()
+            self._excuses += 1
+        if excused or self._excuse is None:
+            self._wait_until(self._heard + self.limit)
+        else:
+            self._end()
+
+    def _end(self) -> None:
+        if self._task:
+            self.over = True
+            self._task.cancel()
+
+
+class Watchers:
+    """Tells each watcher every event. One that raises is dropped and logged; the run goes on."""
+
+    def __init__(self, watchers: Iterable[Watcher]) -> None:
+        self._watchers = list(watchers)
+
+    def add(self, watcher: Watcher) -> None:
+        """Tell this one too, from the next event on."""
+        self._watchers.append(watcher)
+
+    def __call__(self, event: Event) -> None:
+        for watcher in tuple(self._watchers):
+            try:
+                watcher(event)
+            except Exception:
+                self._watchers.remove(watcher)
+                log.exception("a watcher of the run failed and is dropped: %r", watcher)
+
+
+class Run:
+    """One question on its way through the stages.
+
+    `open_engine` gives the engine, ready to be asked; `earlier` holds (stage name, text) of what other
+    stages wrote before this run, oldest first; `substitute` may give the stage on another installed
+    model where its own is missing; `during` is entered while it is under way. After the only stage of
+    a route, `deepen` may give the reason and all of the stages that the run is to have; `logprobs`
+    tells whether an engine is to be asked for the log-probabilities of a stage.
+    """
+
+    def __init__(
+        self,
+        query: str,
+        stages: Sequence[ModelStage],
+        open_engine: Callable[[], Awaitable[Engine]],
+        emit: Watcher,
+        *,
+        earlier: Sequence[tuple[str, str]] = (),
+        turns: Sequence[prompts.Turn] = (),
+        decide: Decide | None = None,
+        deepen: Deepen | None = None,
+        logprobs: Asked = lambda engine, stage: True,
+        clock: Clock = time.perf_counter,
+        substitute: Substitute | None = None,
+        during: Callable[[], AbstractAsyncContextManager[object]] = contextlib.nullcontext,
+    ) -> None:
+        self.query = query
+        self.stages = tuple(stages)
+        self._open_engine = open_engine
+        self._emit = emit
+        self._turns = tuple(turns)
+        self._decide = decide
+        self._deepen = deepen
+        self._logprobs = logprobs
+        self._clock = clock
+        self._substitute = substitute
+        self._during = during
+        self._stopped = False
+        self._task: asyncio.Task[object] | None = None
+        self._finished = list(earlier)
+        self._causes: list[MiradorError] = []
+
+    def stop(self) -> None:
+        """End the run, keep what was written. Call it from the loop's own thread; twice is fine."""
+        if not self._stopped:
+            self._stopped = True
+            if self._task:
+                self._task.cancel()
+
+    async def execute(self) -> None:
+        """Run the stages. Raises the first cause where every stage failed."""
+        self._task = asyncio.current_task()
+        self._emit(RunStarted(self._clock(), self.query, self.stages, self._turns))
+        try:
+            async with self._during():
+                await self._run_stages()
+        except asyncio.CancelledError:
+            if not self._stopped or (self._task and self._task.uncancel() > 0):
+                self._end("interrupted")
+                raise
+        except BaseException as error:
+            self._end("failed", error if isinstance(error, MiradorError) else None)
+            raise
+        finally:
+            self._task = None
+        self._end("stopped" if self._stopped else "answered")
+
+    async def _run_stages(self) -> None:
+        engine = await self._open_engine()
+        self._emit(EngineChosen(self._clock(), engine.label))
+        if self._decide:
+            self._after(_STEPS, self._choose_route)
+        at = 0
+        while at < len(self.stages) and not self._stopped:
+            await self._run_stage(engine, self.stages[at])
+            self._choose_route()
+            at += 1
+            if at == len(self.stages):
+                self._go_deeper()
+        if self._stopped:
+            return
+        if self._causes and len(self._causes) == len(self.stages):
+            raise self._causes[0]
+
+    def _after(self, steps: int, do: Callable[[], object]) -> None:
+        """Do it after so many steps of the loop."""
+        if steps:
+            asyncio.get_running_loop().call_soon(self._after, steps - 1, do)
+        elif self._task:
+            do()
+
+    def _choose_route(self) -> None:
+        """The stages that the question goes through, once."""
+        decide, self._decide = self._decide, None
+        if decide:
+            why, stages = decide()
+            self.stages = tuple(stages)
+            self._emit(RouteChosen(self._clock(), why, self.stages))
+
+    def _go_deeper(self) -> None:
+        """More stages, once, where the route's only one came to its end and was not enough."""
+        deepen, self._deepen = self._deepen, None
+        if deepen and len(self.stages) == 1 and not self._causes and (more := deepen()):
+            why, stages = more
+            self.stages = tuple(stages)
+            self._emit(RouteChosen(self._clock(), why, self.stages))
+
+    def _end(self, outcome: Outcome, error: MiradorError | None = None) -> None:
+        self._emit(RunFinished(self._clock(), outcome, error))
+
+    async def _run_stage(self, engine: Engine, stage: ModelStage) -> None:
+        self._emit(StageStarted(self._clock(), stage.name))
+        try:
+            try:
+                await self._stream(engine, stage)
+            except ModelMissing as missing:
+                await self._stream(engine, await self._substituted(engine, stage, missing))
+        except MiradorError as error:
+            self._causes.append(error)
+            self._emit(StageFailed(self._clock(), stage.name, error))
+        except BaseException:
+            self._emit(StageStopped(self._clock(), stage.name))
+            raise
+
+    async def _stream(self, engine: Engine, stage: ModelStage) -> None:
+        """Receive one stage's answer; it counts for the next stages once it has come to its end."""
+        parts: list[str] = []
+        end: StreamEnd | None = None
+        request = replace(self._request(stage), logprobs=self._logprobs(engine, stage))
+        stream = engine.stream(request)
+        loading = partial(self._is_loading, engine, stage, request, self._clock())
+        async with contextlib.aclosing(stream):
+            with Silence(stage.timeout, loading) as silence:
+                async for chunk in stream:
+                    silence.heard()
+                    self._receive(stage, chunk)
+                    parts.append(chunk.text)
+                    end = chunk.end or end
+        if end is None:
+            raise BrokenStream(f"{engine.label} ended the answer without saying so", "ask again")
+        text = "".join(parts).strip()
+        if not text:
+            raise BrokenStream(f"{stage.model} ended its answer without a word", "ask again")
+        self._finished.append((stage.name, text))
+        self._emit(StageFinished(self._clock(), stage.name, end))
+
+    def _request(self, stage: ModelStage) -> ChatRequest:
+        turns = prompts.fitting(stage, self.query, self._finished, self._turns)
+        if left_out := len(self._turns) - len(turns):
+            context = stage.options.num_ctx
+            self._emit(TurnsLeftOut(self._clock(), stage.name, left_out, context))
+        return prompts.request(stage, self.query, self._finished, turns)
+
+    async def _is_loading(
+        self, engine: Engine, stage: ModelStage, request: ChatRequest, since: float
+    ) -> bool:
+        """Whether the model is silent because it is not in memory yet, which may take its time.
+
+        Ollama's scheduler can wait for ever for the room of a model that a request with a keep_alive
+        has kept from leaving (ollama/ollama#17408). Told to unload that model, it goes on.
+        """
+        if (told := waits(engine, request)) is not None:
+            return told
+        waited = self._clock() - since
+        try:
+            async with asyncio.timeout(_ANSWERS):
+                resident = {plain(model.name) for model in await engine.resident()}
+                if plain(stage.model) in resident or waited > _LOADS:
+                    return False
+                idle = {s.model for s in self.stages if plain(s.model) in resident}
+                for model in sorted(idle) if waited > _STUCK else ():
+                    await engine.unload(model)
+                    why = f"{stage.model} found no room in {waited:.0f} s: {model} was unloaded"
+                    self._emit(StageDelayed(self._clock(), stage.name, why))
+        except (MiradorError, TimeoutError) as error:
+            log.info("nobody knows whether %s is being loaded: %s", stage.model, error)
+            return False
+        return True
+
+    def _receive(self, stage: ModelStage, chunk: Chunk) -> None:
+        if chunk.thinking:
+            self._emit(ThinkingReceived(self._clock(), stage.name, chunk.thinking))
+        if chunk.text:
+            self._emit(ChunkReceived(self._clock(), stage.name, chunk.text, chunk.logprobs))
+
+    async def _substituted(
+        self, engine: Engine, stage: ModelStage, missing: ModelMissing
+    ) -> ModelStage:
+        """The stage on another model that is installed; raises what was missing where there is none."""
+        with Silence(stage.timeout):
+            models = await engine.models()
+        instead = self._substitute(stage, models) if self._substitute else None
+        if instead is None:
+            names = ", ".join(info.name for info in models) or "none"
+            near = nearest(plain(stage.model), [plain(info.name) for info in models])
+            cure = f"{near} else {missing.cure}" if near else missing.cure
+            raise type(missing)(f"{missing.what} (installed: {names})", cure) from missing
+        spare = any(info.spare and info.name == instead.model for info in models)
+        self._emit(StageSubstituted(self._clock(), stage.name, instead.model, missing.cure, spare))
+        return instead

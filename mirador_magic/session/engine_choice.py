@@ -1,0 +1,115 @@
+"""Which engine a run is on: each made when it is first asked for, of the settings in force."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mirador_magic.engines.base import Engine
+from mirador_magic.engines.embedded.engine import EmbeddedEngine
+from mirador_magic.engines.known_models import SMOLLM2, offered
+from mirador_magic.engines.ollama.engine import OllamaEngine
+from mirador_magic.engines.scripted import ScriptedEngine
+from mirador_magic.errors import EngineUnavailable, NoModel
+from mirador_magic.settings.settings import Settings
+
+Place = tuple[object, ...]
+
+
+class Engines:
+    """The engines of one notebook, by name and by the settings that they were made of."""
+
+    def __init__(self) -> None:
+        self._given: dict[str, Engine] = {}
+        self._made: dict[tuple[str, Place], Engine] = {}
+        self._answering: dict[tuple[str, Place], Engine] = {}
+        self._without: EngineUnavailable | None = None  # why it is not Ollama
+
+    def use(self, engine: Engine) -> None:
+        """Put this engine in the place of the one of its name."""
+        self._given[engine.name] = engine
+        self.forget()
+
+    def forget(self) -> None:
+        """Ask each engine again whether it answers, before its next run."""
+        self._answering.clear()
+
+    def named(self, name: str, settings: Settings) -> Engine:
+        """The engine of this name, whether it answers or not."""
+        if name in self._given:
+            return self._given[name]
+        made = name, _place(name, settings)
+        if made not in self._made:
+            self._made[made] = _new(name, settings)
+        return self._made[made]
+
+    async def answering(self, name: str, settings: Settings, models: Sequence[str] = ()) -> Engine:
+        """The engine of this name, known to answer; it is asked once, until it fails to answer.
+
+        Raises NoModel where it is the embedded one and has none, nor a file that `models` names.
+        """
+        key = name, _place(name, settings)
+        if key not in self._answering:
+            found = self._auto(settings) if name == "auto" else self._probed(name, settings)
+            self._answering[key] = await found
+        engine = self._answering[key]
+        if isinstance(engine, EmbeddedEngine) and not engine.has_any(models):
+            del self._answering[key]  # there may be an Ollama the next time
+            raise _no_model(engine.folder, self._without if name == "auto" else None)
+        return engine
+
+    async def aclose(self) -> None:
+        """Release what the engines hold: connections, processes, models."""
+        for engine in (*self._given.values(), *self._made.values()):
+            await engine.aclose()
+
+    async def _probed(self, name: str, settings: Settings) -> Engine:
+        engine = self.named(name, settings)
+        await engine.probe()
+        return engine
+
+    async def _auto(self, settings: Settings) -> Engine:
+        """Ollama where it answers and has a model, else the embedded engine."""
+        try:
+            return await self.ollama(settings)
+        except EngineUnavailable as without:
+            self._without = without
+            try:
+                return await self._probed("embedded", settings)
+            except EngineUnavailable as neither:
+                raise EngineUnavailable(
+                    f"{without.what}, and {neither.what}", f"{without.cure}, or {neither.cure}"
+                ) from neither
+
+    async def ollama(self, settings: Settings) -> Engine:
+        """Ollama, known to answer and to have a model. Raises EngineUnavailable."""
+        ollama = await self._probed("ollama", settings)
+        if not await ollama.models():
+            raise EngineUnavailable(f"{ollama.label} has no model", "%mirador provision")
+        return ollama
+
+
+def _no_model(folder: Path, without: EngineUnavailable | None) -> NoModel:
+    """The two ways to a model, behind what is not there."""
+    whats = [without.what] if without else []
+    start = without.cure.replace("start it", "start Ollama", 1) if without else ""
+    cures = [offered(SMOLLM2), *([start] if start else [])]
+    return NoModel(
+        f"no model is here: {', and '.join([*whats, f'there is no GGUF file in {folder}'])}",
+        ", or ".join(cures),
+    )
+
+
+def _place(name: str, settings: Settings) -> Place:
+    """What an engine is made of, so that other settings make another one."""
+    ollama, embedded = (settings["host"],), (settings["models"], settings["pace"])
+    return {"ollama": ollama, "embedded": embedded, "auto": ollama + embedded}.get(name, ())
+
+
+def _new(name: str, settings: Settings) -> Engine:
+    if name == "ollama":
+        return OllamaEngine(settings["host"], keep=True)
+    if name == "embedded":
+        folder = settings["models"]
+        return EmbeddedEngine(Path(folder).expanduser() if folder else None, settings["pace"])
+    return ScriptedEngine()

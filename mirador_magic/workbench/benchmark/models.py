@@ -1,0 +1,26 @@
+"""The models that a benchmark's runs are answered by, and which of them are in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mirador_magic.engines.base import Engine
+from mirador_magic.engines.provision import substitute
+from mirador_magic.stages import ModelStage, plain
+
+
+async def answering(engine: Engine, stages: Sequence[ModelStage]) -> list[str]:
+    """The models that answer for these stages, those that stand in for others among them."""
+    installed = await engine.models()
+    names = {plain(each.name) for each in installed}
+    found = []
+    for stage in stages:
+        instead = None if plain(stage.model) in names else substitute(stage, installed)
+        found.append(instead.model if instead else stage.model)
+    return found
+
+
+async def resident(engine: Engine, models: set[str]) -> set[str]:
+    """Those of these models that are in memory."""
+    wanted = {plain(each) for each in models}
+    return {each.name for each in await engine.resident() if plain(each.name) in wanted}

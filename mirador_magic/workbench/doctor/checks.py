@@ -1,0 +1,181 @@
+"""What can be told without asking an engine: versions, the loop, proxies, and what fits in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import os
+import platform
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from mirador_magic.engines.base import ModelInfo
+from mirador_magic.stages import plain
+from mirador_magic.workbench.doctor.finding import Finding, note
+
+Version = Callable[[str], str]  # of an installed distribution, "" where there is none
+
+
+def installed(name: str) -> str:
+    """The version of a distribution in this environment, "" where there is none."""
+    with suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(name)
+    return ""
+
+
+def versions(version: Version) -> list[Finding]:
+    """What of Mirador, the kernel, the front end and the client is there, and what is too old."""
+    system = f"Python {platform.python_version()} on {platform.system()}"
+    mirador = note("ok", "mirador", f"{version('mirador-magic') or 'from source'}, {system}")
+    client = _aged("client", "ollama", version, "0.6", "it tells no log-probabilities")
+    return [mirador, _kernel(version), *_front_end(version), client]
+
+
+def _kernel(version: Version) -> Finding:
+    kernel, harm = version("ipykernel"), "the panel's Stop works in JupyterLab alone"
+    if not kernel:
+        return note("ok", "kernel", "no ipykernel: a terminal, without panels")
+    if not _is_at_least(kernel, "7"):
+        harm = "no Stop button while a cell runs: the kernel's interrupt stops it"
+    return _aged("kernel", "ipykernel", version, "7.4", harm)
+
+
+def _front_end(version: Version) -> list[Finding]:
+    least = {"ipywidgets": "8.1", "anywidget": "0.9.13", "jupyterlab": "4.0"}
+    seen = [
+        _aged("front end", name, version, least[name], "panels may not show")
+        for name in least
+        if version(name)
+    ]
+    if version("jupyterlab") and not version("jupyterlab-widgets"):
+        what = "JupyterLab here has no jupyterlab_widgets: panels show as text"
+        seen.append(note("warn", "front end", what, "%pip install jupyterlab_widgets"))
+    return seen
+
+
+def _aged(topic: str, name: str, version: Version, least: str, harm: str) -> Finding:
+    """`harm` is what comes of it where it is older than `least`."""
+    there = version(name)
+    if _is_at_least(there, least):
+        return note("ok", topic, f"{name} {there}")
+    cure = f'%pip install -U "{name}>={least}", and restart the kernel'
+    return note("warn", topic, f"{name} {there or '(none)'} is old: {harm}", cure)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+
+
+def _is_at_least(version: str, least: str) -> bool:
+    return _numbers(version) >= _numbers(least)
+
+
+def nesting(loop: asyncio.AbstractEventLoop, version: Version) -> list[Finding]:
+    """What becomes of a cell that cannot be awaited, as under %%time: async errors begin there."""
+    kind = type(loop)
+    patch = str(getattr(kind, "run_until_complete", kind).__module__)
+    is_patched_by_old = getattr(kind, "_nest_patched", False) and patch == "nest_asyncio"
+    loses = _is_at_least(version("ipykernel"), "7.1")
+    if is_patched_by_old and loses:
+        what = "nest_asyncio 1.6 has patched it: cells queued behind a nested run are lost"
+        cure = "apply nest_asyncio2 in its place, and restart the kernel"
+        return [note("warn", "loop", what, cure)]
+    if not isinstance(loop, asyncio.BaseEventLoop):
+        what = f"{kind.__module__} cannot nest: under %%time a cell runs in a thread of its own"
+        return [note("ok", "loop", what)]
+    nester, get = version("nest-asyncio2"), '%pip install -U "nest-asyncio2>=1.7.3"'
+    if not nester and loses:
+        what = "no nest_asyncio2: under %%time a cell runs in a thread of its own"
+        return [note("warn", "loop", what, get)]
+    if nester and loses and not _is_at_least(nester, "1.7.3"):
+        what = f"nest_asyncio2 {nester} loses cells that are queued behind one under %%time"
+        return [note("warn", "loop", what, f"{get}, and restart the kernel")]
+    rest = f"nest_asyncio2 {nester}" if nester else "nest_asyncio"
+    return [note("ok", "loop", f"cells are awaited; what cannot be is nested by {rest}")]
+
+
+def proxies(environ: Mapping[str, str], version: Version) -> Finding:
+    """Proxies are no hindrance on the way to Ollama. Their values may hold passwords: names alone."""
+    named = proxies_set(environ)
+    if not named:
+        return note("ok", "proxy", "none is set")
+    if any(environ[name].startswith("socks") for name in named) and not version("socksio"):
+        what = f"{', '.join(named)}: Ollama's client cannot be imported beside a SOCKS proxy"
+        return note("bad", "proxy", what, "%pip install socksio")
+    return note("ok", "proxy", f"{', '.join(named)} set, and no matter: Ollama is asked directly")
+
+
+def proxies_set(environ: Mapping[str, str]) -> list[str]:
+    """The names of the variables that set a proxy."""
+    names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+    return sorted(name for name, value in environ.items() if value and name.upper() in names)
+
+
+def memory() -> tuple[int, int]:
+    """This machine's memory and what of it is free, in bytes; 0 where the system does not tell."""
+    total = free = 0
+    with suppress(AttributeError, ValueError, OSError):  # Windows has no sysconf
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with suppress(OSError):
+        told = re.search(r"\nMemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+        free = int(told[1]) * 1024 if told else 0
+    return max(total, 0), free
+
+
+def memory_needs(
+    sizes: Mapping[str, int], resident: Sequence[ModelInfo], total: int, free: int
+) -> Finding:
+    """Whether the models (name → bytes) fit into `total` bytes and, those not resident, into `free`.
+
+    0 is unknown. How much a GPU has is told by nobody: where one is at work, nothing is judged.
+    """
+    there = {plain(model.name) for model in resident}
+    need, most = sum(sizes.values()), max(sizes.values(), default=0)
+    rest = sum(size for name, size in sizes.items() if plain(name) not in there)
+    what = f"the stages' models take {_gb(need)}, more with their context"
+    if not need:
+        return note("ok", "memory", "the engine does not tell how large the models are")
+    if any(model.vram for model in resident):
+        return note("ok", "memory", f"{what}; how much the GPU has is not told")
+    if not total:
+        return note("ok", "memory", f"{what}; how much memory there is cannot be told from here")
+    smaller = "take smaller models, or ask --fast: %mirador settings tells which are in force"
+    if most > total:
+        what = f"the largest model alone has {_gb(most)}, the machine {_gb(total)}"
+        return note("bad", "memory", what, smaller)
+    if need > total:
+        what += f", the machine {_gb(total)}: they push each other out"
+        return note("warn", "memory", what, smaller)
+    if free and rest > free:
+        what += f"; {_gb(rest)} are still to come, {_gb(free)} are free of {_gb(total)}"
+        cure = "close what takes memory, or unload a model that you do not need: ollama stop NAME"
+        return note("warn", "memory", what, cure)
+    return note("ok", "memory", f"{what}; {_gb(free)} are free of {_gb(total)}")
+
+
+def residency(resident: Sequence[ModelInfo], *, tells_gpu: bool) -> Finding:
+    """Which models are in memory, and on what they run where the engine tells that."""
+    if not resident:
+        return note("ok", "residency", "no model is in memory")
+    halves = [model.name for model in resident if 0 < model.vram < model.size]
+    told = [f"{m.name} ({_place(m, tells_gpu)})" for m in resident]
+    what = f"in memory: {', '.join(told)}"
+    if halves:
+        cure = f"give {halves[0]} less context (--num-ctx 2048), or take a smaller model"
+        return note("warn", "residency", f"{what}; what is not on the GPU is slow", cure)
+    return note("ok", "residency", what)
+
+
+def _place(model: ModelInfo, tells_gpu: bool) -> str:
+    parts = [_gb(model.size)] if model.size else []
+    if tells_gpu and model.vram:
+        parts.append("GPU" if model.vram >= model.size else f"{model.vram / model.size:.0%} GPU")
+    elif tells_gpu:
+        parts.append("CPU")
+    return ", ".join(parts) or "size unknown"
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"

@@ -1,0 +1,62 @@
+"""The controls of the tuner: a stage's settings as fields, and what stands in them as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ipywidgets
+
+from mirador_magic.settings.keys import OF_A_STAGE
+from mirador_magic.views.kit import Kit
+from mirador_magic.workbench.tune.tries import Settings
+
+OPTIONS = ("temperature", "top_p", "num_predict")
+SHOWN = ("system", "model", *OPTIONS)
+
+
+class Fields:
+    """The fields of one stage. What none of them holds, as a seed of a grid's try, is kept aside."""
+
+    def __init__(self, kit: Kit, settings: Settings) -> None:
+        self.system = kit.make(ipywidgets.Textarea, description="System", rows=4)
+        self.model = kit.make(ipywidgets.Combobox, description="Model")
+        self.options: dict[str, Any] = {
+            key: kit.make(ipywidgets.Text, description=key, tooltip=OF_A_STAGE[key].what)
+            for key in OPTIONS
+        }
+        self.questions = kit.make(
+            ipywidgets.Textarea, description="Questions", rows=2, placeholder="one a line"
+        )
+        self._aside: dict[str, object] = {}
+        self.show(settings, settings)
+
+    def offer(self, models: Sequence[str]) -> None:
+        """These models are installed."""
+        self.model.options = tuple(dict.fromkeys(models))
+
+    def show(self, settings: Settings, usual: Settings) -> None:
+        """Fill the fields with these settings; `usual` are the stage's own."""
+        for key in SHOWN:
+            self._of(key).value = str(settings.get(key, ""))
+        self._aside = {
+            key: value
+            for key, value in settings.items()
+            if key not in SHOWN and usual.get(key) != value
+        }
+
+    @property
+    def values(self) -> Mapping[str, object]:
+        """What is set by the fields, as it was typed; an empty one leaves it to the stage."""
+        given = {key: self._of(key).value for key in SHOWN}
+        typed = {key: text.strip() for key, text in given.items() if key != "system"}
+        filled = {key: text for key, text in typed.items() if text}
+        return {"system": given["system"], **filled, **self._aside}
+
+    @property
+    def asked(self) -> list[str]:
+        """The questions, one a line."""
+        return [line.strip() for line in self.questions.value.splitlines() if line.strip()]
+
+    def _of(self, key: str) -> Any:
+        return {"system": self.system, "model": self.model, **self.options}[key]
