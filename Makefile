@@ -41,7 +41,7 @@ router:  ## train the router anew: two minutes
 	build/train/bin/python -m training.router.train | tee training/router/train.log
 
 screenshots: venv  ## the README's pictures, from real runs of SmolLM2, most of them in JupyterLab
-	MIRADOR_REQUIRE_REAL=1 MIRADOR_SCREENSHOTS=build/pictures $(BIN)/python -m pytest tests/test_browser_alone.py tests/test_browser_guides.py tests/test_terminal.py
+	MIRADOR_REQUIRE_REAL=1 MIRADOR_SCREENSHOTS=build/pictures $(BIN)/python -m pytest tests/browser/test_alone.py tests/guides/test_guides.py tests/views/test_terminal.py
 	cd build/pictures && cp terminal.svg $(PICTURES) ../../notebooks/pictures
 
 lint: venv

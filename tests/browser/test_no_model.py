@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.test_panel import shoot
 from tests.support.index import Index
 from tests.support.lab import WAIT_MS, LabServer, Notebook, open_page
 from tests.support.without_model import without_model
-from tests.test_browser import shoot
 
 FETCH = "Fetch smollm2 (93 MB) and ask"
 LONG_MS = 4 * WAIT_MS  # a real model on a busy machine

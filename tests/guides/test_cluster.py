@@ -21,7 +21,7 @@ from tests.support.patience import PATIENCE
 from tests.support.real import ollama_binary
 from tests.support.recited import DEEP, QUICK, RECITED, SLOW
 
-GUIDE = Path(__file__).parent.parent / "notebooks" / "08_past_one_machine.ipynb"
+GUIDE = Path(__file__).parents[2] / "notebooks" / "08_past_one_machine.ipynb"
 PORTS = ("11441", "11442", "4011")  # the guide's
 
 

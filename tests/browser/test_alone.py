@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.browser.test_panel import PANEL, check_bars, check_file, shoot
 from tests.support.lab import LabServer, Notebook, dark, open_page
-from tests.test_browser import PANEL, check_bars, check_file, shoot
 
 LONG = 600.0  # seconds, in which even a busy machine has answered
 LONG_MS = LONG * 1000

@@ -21,9 +21,9 @@ from mirador_magic.workbench.tune.grid import Grid, Progress
 from mirador_magic.workbench.tune.live import FRAME, Live
 from mirador_magic.workbench.tune.plan import plan_of
 from mirador_magic.workbench.tune.record import record_of
+from tests.notebook.test_kernel import NO_OLLAMA, SETUP
 from tests.support.kernels import Kernel, kernel
 from tests.support.virtual_time import run
-from tests.test_kernel import NO_OLLAMA, SETUP
 
 STAGE = "deep_analysis"
 QUICK, DEEP, SYNTHESIS = (stage.model for stage in DEFAULT_STAGES)

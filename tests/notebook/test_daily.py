@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.notebook.test_kernel import NO_OLLAMA, SETUP
 from tests.support.kernels import Kernel, kernel
 from tests.support.patience import PATIENCE
-from tests.test_kernel import NO_OLLAMA, SETUP
 
 ROUTED = NO_OLLAMA | {"MIRADOR_DEFAULT_STAGES": "auto"}
 TALK = """

@@ -16,10 +16,10 @@ from mirador_magic.errors import EngineUnavailable, UsageError
 from mirador_magic.session.session import Session
 from mirador_magic.stages import DEFAULT_STAGES, ModelStage
 from mirador_magic.workbench.controls import SOURCE, Switchboard, route_of, switchboard
+from tests.notebook.test_kernel import NO_OLLAMA, OLD_KERNEL, SETUP
 from tests.support.kernels import Kernel, kernel
 from tests.support.patience import PATIENCE
 from tests.support.virtual_time import run
-from tests.test_kernel import NO_OLLAMA, OLD_KERNEL, SETUP
 
 QUICK, DEEP, SYNTHESIS = (stage.model for stage in DEFAULT_STAGES)
 

@@ -26,8 +26,8 @@ from mirador_magic.session.session import Session
 from mirador_magic.store import Recorder, Row, Store, path
 from mirador_magic.workbench import metrics as analytics
 from mirador_magic.workbench.metrics import Group, Report, Spread, report, summary, verb
+from tests.notebook.test_kernel import NO_OLLAMA, SETUP
 from tests.support.kernels import Kernel, kernel
-from tests.test_kernel import NO_OLLAMA, SETUP
 
 QUICK = StageMetrics(
     "quick_response",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mirador_magic.routing import router
 from mirador_magic.stages import DEFAULT_STAGES
 
-QUERIES = Path(__file__).parent.parent / "training" / "router" / "queries"
+QUERIES = Path(__file__).parents[2] / "training" / "router" / "queries"
 PASTE = """Traceback (most recent call last):
   File "a.py", line 3, in <module>
     main()

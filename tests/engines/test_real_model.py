@@ -36,11 +36,11 @@ from mirador_magic.session.session import Request, Session
 from mirador_magic.settings import settings
 from mirador_magic.stages import ModelOptions
 from tests.conftest import NEW, OLD
+from tests.notebook.test_kernel import NO_OLLAMA, start
 from tests.support.kernels import Kernel, kernel
 from tests.support.ollama_server import OllamaServer
 from tests.support.real import ollama_binary
 from tests.support.recited import DEEP, QUICK, SYNTHESIS
-from tests.test_kernel import NO_OLLAMA, start
 
 T = TypeVar("T")
 

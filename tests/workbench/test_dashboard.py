@@ -53,11 +53,11 @@ from mirador_magic.workbench.dashboard.figures import Figures, fold, percent, sp
 from mirador_magic.workbench.dashboard.going import Going, Pace
 from mirador_magic.workbench.dashboard.page import KEYS, page
 from mirador_magic.workbench.dashboard.widget import Dashboard
+from tests.notebook.test_kernel import NO_OLLAMA, SETUP
 from tests.support.kernels import Kernel, kernel
 from tests.support.patience import PATIENCE
 from tests.support.virtual_time import now, run
-from tests.test_kernel import NO_OLLAMA, SETUP
-from tests.test_terminal import HIDE, SHOW, Terminal, ipython
+from tests.views.test_terminal import HIDE, SHOW, Terminal, ipython
 
 QUICK, DEEP, SYNTHESIS = (stage.model for stage in DEFAULT_STAGES)
 NOON = 1_800_000_000.0

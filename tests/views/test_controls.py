@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests.notebook.test_kernel import NO_OLLAMA, OLD_KERNEL, SETUP
 from tests.support.kernels import Kernel, kernel
 from tests.support.patience import PATIENCE
-from tests.test_kernel import NO_OLLAMA, OLD_KERNEL, SETUP
 
 
 @pytest.fixture(params=["ipykernel 7", "ipykernel 6"], scope="module")

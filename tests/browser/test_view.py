@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Dialog, Locator, Page, Request, expect
 
+from tests.browser.test_panel import shoot
 from tests.support.hostile import ARMED, HOST, HOSTILE, LARGE, marker
 from tests.support.lab import LabServer, Notebook, dark, open_page, painted, record
-from tests.test_browser import shoot
 
 STAGES = {f"h{number}": name for number, name in enumerate(HOSTILE)}
 LOAD = """\

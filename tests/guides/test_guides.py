@@ -17,13 +17,13 @@ import nbformat
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.browser.test_panel import shoot
 from tests.support.lab import WAIT_MS, LabServer, Notebook, open_page
-from tests.test_browser import shoot
 
 LONG = 900.0  # seconds, in which even a busy machine has run a guide
 LONG_MS = 600_000.0  # and one of its cells: a benchmark, or seventy questions
 BRIEF = "You are a helpful assistant. You answer in one short sentence."
-GUIDES = Path(__file__).parent.parent / "notebooks"
+GUIDES = Path(__file__).parents[2] / "notebooks"
 
 # By guide: what stands below the cell that begins so, and its picture's name.
 SHOWN: Mapping[str, Mapping[str, tuple[list[str], str]]] = {

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import NEW
+from tests.notebook.test_kernel import OLD_KERNEL
 from tests.support.index import Index
 from tests.support.kernels import Cell, Kernel, Message, kernel
 from tests.support.ollama_server import OllamaServer
 from tests.support.real import ollama_binary
 from tests.support.reciting_gguf import write
 from tests.support.without_model import without_model
-from tests.test_kernel import OLD_KERNEL
 
 WAITING = "waits for a model, and goes on as soon as there is one"
 LINE = "NoModel: no model is here: Ollama does not answer at http://127.0.0.1:9: connection refused"

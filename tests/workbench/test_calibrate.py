@@ -31,8 +31,8 @@ from mirador_magic.workbench.calibrate.figures import Pair
 from mirador_magic.workbench.calibrate.fit import Point
 from mirador_magic.workbench.calibrate.kept import Answered
 from mirador_magic.workbench.calibrate.report import judgement, report
+from tests.notebook.test_kernel import NO_OLLAMA, SETUP
 from tests.support.kernels import kernel
-from tests.test_kernel import NO_OLLAMA, SETUP
 
 run = asyncio.run  # threads are waited for, so the time is real; no script takes any
 

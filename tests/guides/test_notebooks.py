@@ -17,7 +17,7 @@ from mirador_magic import DEFAULT_STAGES
 from tests.support.ollama_server import OllamaServer
 from tests.support.recited import DEEP, QUICK, RECITED, SYNTHESIS
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 QUICKSTART = ROOT / "notebooks" / "01_quickstart.ipynb"
 LONG = 600.0  # seconds, in which even a busy machine has ended
 SANITIZE = ROOT / "tests" / "nbval_sanitize.cfg"

@@ -32,7 +32,7 @@ from mirador_magic.stages import DEFAULT_STAGES
 from tests.support.ollama_server import OllamaServer
 from tests.support.patience import PATIENCE
 from tests.support.recited import RECITED, SYNTHESIS
-from tests.test_terminal import COLOUR, Screen, Terminal, Tty
+from tests.views.test_terminal import COLOUR, Screen, Terminal, Tty
 
 COMMAND = [sys.executable, "-m", "mirador_magic"]
 LONG = """

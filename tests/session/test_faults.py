@@ -11,12 +11,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.notebook.test_kernel import OURS, start
 from tests.support.fault_server import ANSWER, PARTIAL, FaultServer
 from tests.support.kernels import Kernel, kernel
 from tests.support.ollama_server import OllamaServer
 from tests.support.patience import PATIENCE
 from tests.support.recited import RECITED, SLOW, while_it_goes_on
-from tests.test_kernel import OURS, start
 
 SETUP = "%load_ext mirador_magic\nimport asyncio, ipywidgets"
 SILENCE = 2.0  # seconds, the timeout of what hangs; in it the words before come on any machine

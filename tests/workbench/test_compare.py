@@ -43,9 +43,9 @@ from mirador_magic.workbench.compare.board import FRAME, Board
 from mirador_magic.workbench.compare.contest import Contest, Unseen, swapping_least
 from mirador_magic.workbench.compare.result import Column
 from mirador_magic.workbench.compare.variants import Variant, variants
+from tests.notebook.test_kernel import NO_OLLAMA, SETUP
 from tests.support.kernels import Cell, Kernel, kernel
 from tests.support.virtual_time import now, run
-from tests.test_kernel import NO_OLLAMA, SETUP
 
 QUICK, DEEP, SYNTHESIS = (stage.model for stage in DEFAULT_STAGES)
 SCRIPTS = {

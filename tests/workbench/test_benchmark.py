@@ -35,10 +35,10 @@ from mirador_magic.workbench.benchmark.questions import of_text, read
 from mirador_magic.workbench.benchmark.sheet import left, live, page, text
 from mirador_magic.workbench.benchmark.suite import Progress, Suite
 from mirador_magic.workbench.intervals import FEWEST
+from tests.notebook.test_kernel import NO_OLLAMA, SETUP
 from tests.support.kernels import Cell, Kernel, kernel
 from tests.support.patience import PATIENCE
 from tests.support.virtual_time import now, run
-from tests.test_kernel import NO_OLLAMA, SETUP
 
 QUICK, DEEP, SYNTHESIS = (stage.model for stage in DEFAULT_STAGES)
 
