@@ -338,6 +338,8 @@ def test_the_status_tells_until_when_each_model_stays_and_who_leaves_first(
 ) -> None:
     with kernel({"OLLAMA_HOST": ollama.host}, "%load_ext mirador_magic") as started:
         started.run("%mirador warm")
+        run = started.run("%%mirador\nwhy?")  # it changes until when they stay
+        assert (run.status, run.stdout) == ("ok", "")
         lines = started.run("%mirador warm --status").stdout.splitlines()
     for line, name in zip(lines, ("quick_response", "deep_analysis", "synthesis"), strict=False):
         assert re.match(rf"{name}  \S+  warm until \d\d:\d\d, .*\d+ [MG]B", line)
