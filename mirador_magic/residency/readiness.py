@@ -55,7 +55,10 @@ class Readiness:
         while self._warming and not self._warming.done():
             under_way = self._at_work
             under_way.watch(tell)
-            await asyncio.shield(self._warming)
+            try:
+                await asyncio.shield(self._warming)
+            finally:
+                under_way.leave(tell)
             if not models:
                 return under_way.state
         known = self._known()
@@ -64,7 +67,10 @@ class Readiness:
         self.warmup = begun = self._at_work = self._new(stages, wanted, known)
         begun.watch(tell)
         self._warming = asyncio.create_task(begun.run(), name="mirador warm-up")
-        await self._warming
+        try:
+            await self._warming
+        finally:
+            begun.leave(tell)  # what runs learn of the models is no news of this warm-up
         return begun.state
 
     async def keep_warm(self) -> None:

@@ -99,6 +99,10 @@ class WarmUp:
         """Tell this one each state from now on."""
         self._watchers.append(tell)
 
+    def leave(self, tell: Callable[[Warmth], None]) -> None:
+        """Tell this one no more."""
+        self._watchers.remove(tell)
+
     def of(self, model: str) -> Warmth | None:
         """How ready this model is; None for one that is none of these stages'."""
         return next((each for each in self.state if plain(each.model) == plain(model)), None)

@@ -40,6 +40,27 @@ import os; os.environ["MIRADOR_ENGINE"] = "scripted"
 """
 
 
+ANEW = """
+%unload_ext mirador_magic
+from mirador_magic import session as sessions
+from mirador_magic.views import controls as clicks
+await sessions.current().closing
+sessions.current.cache_clear()
+clicks.controls().close()
+clicks.controls.cache_clear()
+"""
+
+
+def anew(running: Kernel, data: Path) -> None:
+    """Give a kernel that tests share what one begins with: a session, an engine, an empty store.
+
+    It costs a moment where another kernel costs a second.
+    """
+    for code in (ANEW, f"import os; os.environ['XDG_DATA_HOME'] = {str(data)!r}\n{SETUP}"):
+        cell = running.run(code)
+        assert cell.status == "ok", cell.error
+
+
 @pytest.fixture(params=["ipykernel 7", "ipykernel 6"], scope="module")
 def any_kernel(request: pytest.FixtureRequest) -> Iterator[Kernel]:
     """One kernel of each kind, for the tests that leave it as it was."""
@@ -317,6 +338,8 @@ def test_the_status_tells_until_when_each_model_stays_and_who_leaves_first(
 ) -> None:
     with kernel({"OLLAMA_HOST": ollama.host}, "%load_ext mirador_magic") as started:
         started.run("%mirador warm")
+        run = started.run("%%mirador\nwhy?")  # it changes until when they stay
+        assert (run.status, run.stdout) == ("ok", "")
         lines = started.run("%mirador warm --status").stdout.splitlines()
     for line, name in zip(lines, ("quick_response", "deep_analysis", "synthesis"), strict=False):
         assert re.match(rf"{name}  \S+  warm until \d\d:\d\d, .*\d+ [MG]B", line)
@@ -380,6 +403,7 @@ def test_a_stage_of_ones_own_by_the_magic_and_by_python(any_kernel: Kernel) -> N
 
 
 def test_status_names_the_engine_and_the_stages(any_kernel: Kernel) -> None:
+    answered(any_kernel.run("%%mirador\nwhy?"))  # the models are in memory since
     said = any_kernel.run("%mirador").stdout
     assert "engine: scripted, no model" in said
     assert re.search(r"deep_analysis +gemma2:9b +in memory", said)

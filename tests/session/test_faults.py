@@ -97,7 +97,10 @@ def test_nothing_is_left_behind_by_faults(running: Kernel) -> None:
         "len(ipywidgets.widgets.widget._instances), "
         "len([f for f in __import__('os').listdir('/proc/self/fd')])"
     )
-    running.run("%mirador --stages good warm up")
+    # What all panels share, and the store of the figures, are there once a panel was drawn.
+    running.run("%mirador --stages hangs_midway,good why?")
+    running.run("from mirador_magic.session import current")
+    assert running.value(f"current().recorder.flush({PATIENCE})") == "True"
     before = running.value(count)
     for fault in FAULTS:
         running.run(f"%mirador --stages {fault},good why?")

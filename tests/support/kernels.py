@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -101,7 +102,13 @@ class Kernel:
 
     def until(self, condition: str) -> None:
         """Until this is true in the kernel, which is asked again and again."""
-        cell = self.run(f"import asyncio\nwhile not ({condition}):\n    await asyncio.sleep(0.01)")
+        try:
+            cell = self.run(
+                f"import asyncio\nwhile not ({condition}):\n    await asyncio.sleep(0.01)"
+            )
+        except queue.Empty:  # it would ask for ever, and the next test's cells wait behind it
+            self.manager.interrupt_kernel()
+            raise
         assert cell.status == "ok", cell.error
 
     def value(self, expression: str) -> str:

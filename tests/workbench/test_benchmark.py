@@ -35,7 +35,7 @@ from mirador_magic.workbench.benchmark.questions import of_text, read
 from mirador_magic.workbench.benchmark.sheet import left, live, page, text
 from mirador_magic.workbench.benchmark.suite import Progress, Suite
 from mirador_magic.workbench.intervals import FEWEST
-from tests.notebook.test_kernel import NO_OLLAMA, SETUP
+from tests.notebook.test_kernel import NO_OLLAMA, SETUP, anew
 from tests.support.kernels import Cell, Kernel, kernel
 from tests.support.patience import PATIENCE
 from tests.support.virtual_time import now, run
@@ -712,12 +712,19 @@ def test_a_count_that_is_none_is_an_error() -> None:
 
 
 @pytest.fixture(scope="module")
-def notebook() -> Iterator[Kernel]:
+def shared() -> Iterator[Kernel]:
     with kernel(NO_OLLAMA, SETUP) as running:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
+def notebook(shared: Kernel, tmp_path: Path) -> Kernel:
+    """Where no benchmark was run yet that one could be compared with."""
+    anew(shared, tmp_path)
+    return shared
+
+
+@pytest.fixture
 def asked_by_magic(notebook: Kernel) -> Cell:
     return notebook.run("%%mirador benchmark --repeats 1 --stages quick_response\nwhy?\nhow?")
 

@@ -43,7 +43,7 @@ from mirador_magic.workbench.compare.board import FRAME, Board
 from mirador_magic.workbench.compare.contest import Contest, Unseen, swapping_least
 from mirador_magic.workbench.compare.result import Column
 from mirador_magic.workbench.compare.variants import Variant, variants
-from tests.notebook.test_kernel import NO_OLLAMA, SETUP
+from tests.notebook.test_kernel import NO_OLLAMA, SETUP, anew
 from tests.support.kernels import Cell, Kernel, kernel
 from tests.support.virtual_time import now, run
 
@@ -580,11 +580,16 @@ def test_a_pick_redraws_the_twin(engine: ScriptedEngine, sent: Sent) -> None:
 
 
 @pytest.fixture(scope="module")
-def page_kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
-    data = str(tmp_path_factory.mktemp("data"))
-    env = NO_OLLAMA | {"XDG_DATA_HOME": data, "MIRADOR_PRE_WARM": "0"}
-    with kernel(env, SETUP) as running:
+def shared() -> Iterator[Kernel]:
+    with kernel(NO_OLLAMA | {"MIRADOR_PRE_WARM": "0"}, SETUP) as running:
         yield running
+
+
+@pytest.fixture
+def page_kernel(shared: Kernel, tmp_path: Path) -> Kernel:
+    """Without a model in memory, which would come first, and without a widget that hears clicks."""
+    anew(shared, tmp_path)
+    return shared
 
 
 def opened(cell: Cell) -> str | None:
@@ -615,7 +620,6 @@ def test_a_cell_shows_its_twin_and_a_click_picks_and_is_kept(page_kernel: Kernel
 
 
 def test_the_interrupt_keeps_what_was_written_and_stops_run_all(page_kernel: Kernel) -> None:
-    page_kernel.run("engine.loaded.clear()")  # a model in memory would come first
     msg_id = page_kernel.send(f"%%mirador compare --models {QUICK},long,{DEEP}\nwhy?")
     seen = []
     for message in page_kernel.watch(msg_id):

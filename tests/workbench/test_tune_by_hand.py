@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tomllib
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from mirador_magic.workbench.tune.grid import Grid, Progress
 from mirador_magic.workbench.tune.live import FRAME, Live
 from mirador_magic.workbench.tune.plan import plan_of
 from mirador_magic.workbench.tune.record import record_of
-from tests.notebook.test_kernel import NO_OLLAMA, SETUP
+from tests.notebook.test_kernel import NO_OLLAMA, SETUP, anew
 from tests.support.kernels import Kernel, kernel
 from tests.support.virtual_time import run
 
@@ -318,18 +319,14 @@ def test_the_blind_view_has_buttons_and_ends_as_the_table() -> None:
 
 # in a kernel
 
+BEGIN = """
+from mirador_magic.workbench.tune import tune, tuner
+seen.clear()
+"""
 TUNER = """
-from mirador_magic.workbench.tune import (tune, tuner)
 board = tuner("deep_analysis")
 board
 """
-
-
-@pytest.fixture(scope="module")
-def notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
-    env = {**NO_OLLAMA, "XDG_DATA_HOME": str(tmp_path_factory.mktemp("data"))}
-    with kernel(env, SETUP) as running:
-        yield running
 
 
 def _send(kernel: Kernel, of: str, data: dict[str, Any]) -> None:
@@ -357,8 +354,21 @@ DisplayHandle.update = watch
 """
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Kernel]:
+    with kernel(NO_OLLAMA, SETUP + SEEN) as running:
+        yield running
+
+
+@pytest.fixture
+def notebook(shared: Kernel, tmp_path: Path) -> Kernel:
+    """Without a try, a board or a setting of another test's."""
+    anew(shared, tmp_path)
+    shared.run(BEGIN)
+    return shared
+
+
 def test_a_click_streams_into_the_panel_and_the_tries_stand_below(notebook: Kernel) -> None:
-    notebook.run(SEEN)
     cell = notebook.run(TUNER)
     assert cell.status == "ok", cell.error
     controls, _, tries = cell.shown
