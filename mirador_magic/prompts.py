@@ -14,8 +14,8 @@ this is a conversation as any other, in which it is asked to go on.
 
 What stands as the model's own turn is a model's text and so is untrusted: the marks with which chat
 templates begin and end a turn are broken in it (`harmless`). A stage that has no order of its own,
-as those that users make, is told `ORDER`, which leaves what to do to its system prompt; without that
-one, `ANSWER_TOO`.
+as those that users make, is told its system prompt once more ("Find the flaw"), since a small model
+forgets what only stood at the beginning; `ORDER` where that is long, `ANSWER_TOO` where there is none.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ ANSWER_TOO = "Now answer my question yourself."
 Turn = tuple[str, str]  # a question, and the answer to it
 
 _BYTES = 3  # of a token, at the least that is usual
+_SHORT = 300  # characters of a system prompt that is worth its tokens a second time
 
 # Of a mark, what follows its first character. In some templates the bars are full-width (DeepSeek), or
 # stand at one end only (Gemma 4), or in square brackets (EXAONE).
@@ -58,15 +59,18 @@ def request(
     """The stage's request.
 
     `earlier` holds (stage name, finished text), oldest first; `turns` the conversation that the
-    question continues, as far as it is to be told (`fitting`).
+    question continues, as far as it is to be told (`fitting`). What was written is left out where
+    the context has, by the same estimate, no room for it beside the question.
     """
-    behind = []
+    asked = [Message("user", query.strip())]
     if earlier:
         # One turn for all of them, since templates want the roles to take turns.
         said = "\n\n".join(harmless(text.strip()) for _, text in earlier)
-        order = stage.order or (ORDER if stage.system_prompt else ANSWER_TOO)
-        behind = [Message("assistant", said), Message("user", order)]
-    return _asked(stage, query.strip(), turns, behind)
+        more = [*asked, Message("assistant", said), Message("user", _order(stage))]
+        # Of a longer prompt Ollama would drop the question, and keep the order behind it.
+        if _size(_chat(stage, more).messages) <= _BYTES * stage.options.num_ctx:
+            asked = more
+    return _chat(stage, asked, turns)
 
 
 def fitting(
@@ -93,7 +97,7 @@ def head(stage: ModelStage) -> ChatRequest:
     The question stands at the very front of the user's turn, so that the shared part ends there.
     The turn holds one character, since some chat templates leave out an empty one.
     """
-    return _asked(stage, ".")
+    return _chat(stage, [Message("user", ".")])
 
 
 def harmless(text: str) -> str:
@@ -101,14 +105,17 @@ def harmless(text: str) -> str:
     return _MARK.sub(r"\g<0> ", text)
 
 
-def _asked(
-    stage: ModelStage, query: str, turns: Sequence[Turn] = (), behind: Sequence[Message] = ()
-) -> ChatRequest:
+def _chat(stage: ModelStage, asked: Sequence[Message], turns: Sequence[Turn] = ()) -> ChatRequest:
     messages = [Message("system", stage.system_prompt)] if stage.system_prompt else []
     for turn in turns:
         messages += _told(turn)
-    messages += [Message("user", query), *behind]
-    return ChatRequest(stage.model, messages, stage.options, stage.think)
+    return ChatRequest(stage.model, [*messages, *asked], stage.options, stage.think)
+
+
+def _order(stage: ModelStage) -> str:
+    if stage.order or not stage.system_prompt:
+        return stage.order or ANSWER_TOO
+    return stage.system_prompt if len(stage.system_prompt) <= _SHORT else ORDER
 
 
 def _told(turn: Turn) -> list[Message]:

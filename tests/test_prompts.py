@@ -68,8 +68,10 @@ def test_a_stage_that_answers_first_has_the_question_last() -> None:
         assert told(stage, "Why?", []) == [("system", stage.system_prompt), ("user", "Why?")]
 
 
-def test_a_stage_of_ones_own_is_told_to_do_what_its_prompt_says() -> None:
-    assert told(CRITIC, "Why?", DRAFTS)[-1] == ("user", prompts.ORDER)
+def test_a_stage_of_ones_own_is_told_its_prompt_once_more() -> None:
+    assert told(CRITIC, "Why?", DRAFTS)[-1] == ("user", "Find the flaw")
+    long = replace(CRITIC, system_prompt="Find the flaw. " * 99)
+    assert told(long, "Why?", DRAFTS)[-1] == ("user", prompts.ORDER)
     bare = replace(CRITIC, system_prompt="")
     assert told(bare, "Why?", DRAFTS)[-1] == ("user", prompts.ANSWER_TOO)
     assert told(replace(CRITIC, order="Find one."), "Why?", DRAFTS)[-1] == ("user", "Find one.")
@@ -116,6 +118,13 @@ def test_the_context_is_counted_with_all_that_is_sent() -> None:
         assert not kept or size <= 3 * (num_ctx - 50)
         one_more = sum(len(text) for _, text in told(stage, query, earlier, turns[len(kept) :][:1]))
         assert len(kept) == len(turns) or size + one_more > 3 * (num_ctx - 50)
+
+
+def test_what_was_written_never_drives_the_question_out_of_the_context() -> None:
+    fits, over = "x" * 2000, "x" * 3000
+    stage = replace(DEEP, options=ModelOptions(num_ctx=1000, num_predict=300))
+    assert [text for _, text in told(stage, fits, DRAFTS)][1:] == [fits, "One.\n\nTwo.", DEEP.order]
+    assert [text for _, text in told(stage, over, DRAFTS)][1:] == [over]
 
 
 # ---- marks of chat templates ----
