@@ -31,7 +31,8 @@ class ModelStage:
     measured. `timeout` is in seconds of the engine's silence, not of the reader's time. `think` tells
     a model that can think before it answers whether to; None leaves it to the model. `keep_alive` is
     how many seconds a warm-up keeps the model in memory unasked; None is as its place in the route has
-    it.
+    it. `order` is what it is told last where other stages have answered before it; without one it is
+    told to do what its system prompt says.
     """
 
     name: str
@@ -42,6 +43,7 @@ class ModelStage:
     options: ModelOptions = field(default_factory=ModelOptions)
     think: bool | None = None
     keep_alive: float | None = None
+    order: str = ""
 
     def __post_init__(self) -> None:
         if not self.name or not self.name.isidentifier():
@@ -54,13 +56,15 @@ class ModelStage:
             raise UsageError(f"stage {self.name}: timeout {self.timeout} s is not above 0")
 
 
+# Short, and near to what small models were trained on. A larger model reads a conversation that goes on:
+# it adds reasons and leaves out what was wrong. To ask for corrections makes a small one speak of texts.
 DEFAULT_STAGES: tuple[ModelStage, ...] = (
     ModelStage(
         name="quick_response",
         model="speed_optimizer_phi:latest",
         confidence=0.60,
         timeout=10.0,
-        system_prompt="Answer at once, in one to three plain sentences. The reader is waiting.",
+        system_prompt="You are a helpful assistant. You answer in one short sentence.",
         options=ModelOptions(temperature=0.1, top_p=0.9, num_predict=150),
         think=False,  # else its first word waits until the model has thought
     ),
@@ -69,22 +73,18 @@ DEFAULT_STAGES: tuple[ModelStage, ...] = (
         model="gemma2:9b",
         confidence=0.85,
         timeout=20.0,
-        system_prompt=(
-            "Answer with care: reasons, conditions, what is easily overlooked. Where an earlier "
-            "draft is quoted, correct it where it is wrong and go deeper; do not repeat it."
-        ),
+        system_prompt="You are a helpful assistant. You explain in at most five sentences.",
         options=ModelOptions(temperature=0.7, top_p=0.95, num_predict=300),
+        order="Explain that in more detail, in at most five sentences.",
     ),
     ModelStage(
         name="synthesis",
         model="matthew_context_provider_v5_complete:latest",
         confidence=0.95,
         timeout=30.0,
-        system_prompt=(
-            "Write the one final answer. Where earlier drafts are quoted, weigh them, keep what "
-            "holds, settle what differs, and end with what to do next."
-        ),
+        system_prompt="You are a helpful assistant. You give a clear answer in at most four sentences.",
         options=ModelOptions(temperature=0.8, top_p=0.95, num_predict=500),
+        order="Put that together into one clear answer of at most four sentences.",
     ),
 )
 

@@ -83,6 +83,8 @@ class Settings:
         found = {key: given.value for key in OF_A_STAGE if (given := self.of(own.name, key))}
         if "system" in found:
             found["system_prompt"] = found.pop("system")
+        if found.get("system_prompt", own.system_prompt) != own.system_prompt:
+            found["order"] = ""  # it belongs to the stage's own prompt, and may contradict another
         options: Any = {key: found.pop(key) for key in _OPTIONS & set(found)}
         return replace(own, options=replace(own.options, **options), **_any(found))
 

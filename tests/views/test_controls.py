@@ -87,7 +87,7 @@ def test_go_deeper_adds_the_next_stage_which_reads_what_is_there(clicked_kernel:
         "(True, 'why deeper?')"
     )
     assert "a quick draft" in clicked_kernel.kernel.value(
-        "engine.requests[-1].messages[-1].content"
+        "engine.requests[-1].messages[-2].content"
     )
 
 
@@ -104,7 +104,7 @@ def test_run_again_asks_one_stage_with_the_drafts_before_it(clicked_kernel: Clic
         ["synthesis", "done", "the last word"],
     ]
     assert clicked_kernel.kernel.value("len(engine.requests)") == str(int(asked) + 1)
-    prompt = clicked_kernel.kernel.value("engine.requests[-1].messages[-1].content")
+    prompt = clicked_kernel.kernel.value("[m.content for m in engine.requests[-1].messages]")
     assert "a quick draft" in prompt
     assert "the last word" not in prompt
     assert (
