@@ -26,12 +26,12 @@ from contextlib import aclosing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from mirador_magic import prompts
 from mirador_magic.engines.base import ChatRequest, Engine, Message
-from mirador_magic.engines.embedded import EmbeddedEngine
-from mirador_magic.intervals import of_difference, of_share
-from mirador_magic.known_models import SMOLLM2
+from mirador_magic.engines.embedded.engine import EmbeddedEngine
+from mirador_magic.engines.known_models import SMOLLM2
+from mirador_magic.pipeline import prompts
 from mirador_magic.stages import DEFAULT_STAGES, ModelStage
+from mirador_magic.workbench.intervals import of_difference, of_share
 
 QUESTIONS = Path(__file__).with_suffix(".jsonl")
 SEED = 7

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.prompts import echoes
-from mirador_magic import prompts
 from mirador_magic.engines.base import ChatRequest
-from mirador_magic.engines.embedded import EmbeddedEngine
-from mirador_magic.settings import Given, Settings
+from mirador_magic.engines.embedded.engine import EmbeddedEngine
+from mirador_magic.pipeline import prompts
+from mirador_magic.settings.settings import Given, Settings
 from mirador_magic.stages import DEFAULT_STAGES, ModelOptions, ModelStage
 
 QUICK, DEEP, SYNTHESIS = DEFAULT_STAGES
