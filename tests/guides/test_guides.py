@@ -22,7 +22,7 @@ from tests.support.lab import WAIT_MS, LabServer, Notebook, open_page
 
 LONG = 900.0  # seconds, in which even a busy machine has run a guide
 LONG_MS = 600_000.0  # and one of its cells: a benchmark, or seventy questions
-BRIEF = "You are a helpful assistant. You answer in one short sentence."
+BRIEF = "You are a helpful assistant. You answer in one word."
 GUIDES = Path(__file__).parents[2] / "notebooks"
 
 # By guide: what stands below the cell that begins so, and its picture's name.
