@@ -20,7 +20,8 @@ class Option:
     """An option: its name, what it is for, and the word for its `value`, '' where it takes none.
 
     `also` are its other names, `example` is a value as it may be typed, `values` are all that it may
-    be, where they can be told, of which a line may name `several`. `group` is a heading in a manual.
+    be, where they can be told, of which a line may name `several`. `group` is a heading in a manual,
+    `key` the setting that it sets.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Option:
     several: bool = False
     also: tuple[str, ...] = ()
     group: str = ""
+    key: str = ""
     places: tuple[Place, ...] = BOTH
 
     @property
@@ -78,7 +80,7 @@ class Command:
 
     def signature(self, place: Place) -> str:
         """What may stand behind the verb: its own options, and its words."""
-        own = [each for each in self.options if place in each.places and not each.group]
+        own = [each for each in self.options if place in each.places and not each.group + each.key]
         return " ".join(filter(None, [*(f"[{each.typed}]" for each in own), self.words]))
 
     def load(self, place: Place) -> Do:

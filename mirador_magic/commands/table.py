@@ -24,13 +24,15 @@ DEPTHS: Mapping[str, Complexity] = {"--fast": "simple", "--balanced": "medium", 
 
 
 def _of_key(name: str, key: Key, group: str = "") -> Option:
+    such = f": {', '.join(key.values)}" if key.values else f", such as {key.example}"
     return Option(
         f"--{name.replace('_', '-')}",
-        f"{key.what}, such as {key.example}",
+        f"{key.what}{such}",
         key.value,
         key.example,
         "models" if name == "model" else key.values,
         group=group,
+        key=name,
     )
 
 
@@ -192,10 +194,9 @@ COMMANDS = (
     ),
     Command(
         "dashboard",
-        "what runs now, and the last runs",
+        "what runs now, and the last runs, live",
         "workbench.dashboard:verb",
         "cli.verbs:dashboard",
-        in_notebook="live",
         in_shell="q ends it",
     ),
     Command(
@@ -236,7 +237,7 @@ COMMANDS = (
         "workbench.tune:verb",
         words="[STAGE]",
         values="stages",
-        in_notebook="try them by hand",
+        in_notebook="to try by hand",
         in_shell="what was tried in a notebook",
     ),
     Command(

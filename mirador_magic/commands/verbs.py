@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
 
 from mirador_magic.answer import words
 from mirador_magic.commands import line as lines
-from mirador_magic.commands.line import Line
+from mirador_magic.commands.line import VERBS, Line
 from mirador_magic.engines.provision import substitute
 from mirador_magic.errors import MiradorError, UsageError
 from mirador_magic.residency.warmup import Warmth
 from mirador_magic.routing import router
 from mirador_magic.session.session import Session
-
-Verb = Callable[[Session, Line], Awaitable[None]]
 
 
 async def stage(session: Session, read: Line) -> None:
@@ -102,38 +98,5 @@ def _short(text: str) -> str:
 
 
 async def do(session: Session, read: Line) -> object:
-    """What the line says; what is to be shown of it besides what it printed, or None."""
-    if read.verb in _ELSEWHERE:
-        module, _, name = _ELSEWHERE[read.verb].partition(":")
-        return await getattr(importlib.import_module(f"mirador_magic.{module}"), name)(
-            session, read
-        )
-    await VERBS.get(read.verb, status)(session, read)
-    return None
-
-
-# Imported when first asked for: each gives what is to be shown, or None.
-_ELSEWHERE = {
-    "benchmark": "workbench.benchmark:verb",
-    "calibrate": "workbench.calibrate:verb",
-    "compare": "workbench.compare:verb",
-    "controls": "notebook.verbs:controls",
-    "dashboard": "workbench.dashboard:verb",
-    "doctor": "workbench.doctor:verb",
-    "endpoints": "commands.endpoints:endpoints",
-    "last": "notebook.verbs:last",
-    "metrics": "workbench.metrics:verb",
-    "provision": "notebook.verbs:provide",
-    "pull": "notebook.verbs:pull",
-    "tune": "workbench.tune:verb",
-}
-
-VERBS: Mapping[str, Verb] = {
-    "history": history,
-    "reset": reset,
-    "route": route,
-    "settings": settings,
-    "stage": stage,
-    "status": status,
-    "warm": warm,
-}
+    """What the line says, in a notebook; what is to be shown besides what was printed, or None."""
+    return await VERBS[read.verb].load("notebook")(session, read)

@@ -121,7 +121,13 @@ _SWITCH = ("on", "off")
 
 OWN: Mapping[str, Key] = {
     "engine": Key(
-        "what runs the models", "auto", _engine, "MIRADOR_ENGINE", "auto", ENGINES, "ENGINE"
+        "what runs the models (auto: Ollama where it has one, else embedded)",
+        "auto",
+        _engine,
+        "MIRADOR_ENGINE",
+        "auto",
+        ENGINES,
+        "ENGINE",
     ),
     "default_stages": Key(
         "the stages where a cell names none; auto: as the question needs",
@@ -158,7 +164,9 @@ OWN: Mapping[str, Key] = {
     ),
 }
 OF_A_STAGE: Mapping[str, Key] = {
-    "model": Key("the model", "gemma2:9b", _word, "MIRADOR_MODEL", value="MODEL"),
+    "model": Key(
+        "the model, or the path of a .gguf file", "gemma2:9b", _word, "MIRADOR_MODEL", value="MODEL"
+    ),
     "system": Key("the system prompt", "Be brief.", _text, value="PROMPT"),
     "timeout": Key(
         "seconds of silence before it is given up",
