@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mirador_magic.answer.words import one_line
 from mirador_magic.cli.shell import here
-from mirador_magic.commands import verbs
+from mirador_magic.commands import warm as warming
 from mirador_magic.commands.line import Line
 from mirador_magic.engines import provision
 from mirador_magic.session.session import Session
@@ -30,7 +30,7 @@ async def dashboard(session: Session, read: Line) -> int:
 
 
 async def warm(session: Session, read: Line) -> int:
-    await verbs.warm(session, read)
+    await warming.verb(session, read)
     warmup = session.readiness.warmup
     failed = warmup and any(each.state == "failed" for each in warmup.state)
     return int(bool(failed) and "--status" not in read.options)

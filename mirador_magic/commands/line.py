@@ -17,7 +17,7 @@ from mirador_magic.errors import UsageError
 from mirador_magic.routing.router import Complexity
 from mirador_magic.settings import settings
 from mirador_magic.settings.keys import OF_A_STAGE
-from mirador_magic.stages import DEFAULT_STAGES, ModelStage, nearest
+from mirador_magic.stages import DEFAULT_STAGES, nearest
 
 Known = Mapping[str, Option]
 Options = Mapping[str, str]
@@ -147,18 +147,3 @@ def layer_of(read: Line, source: str = "the line") -> settings.Layer:
         if option in _SET or not option.startswith("-")
     }
     return settings.layer(values, source)
-
-
-def stage_of(read: Line) -> ModelStage:
-    """The stage that a `stage` line makes."""
-    if not read.text:
-        raise UsageError(
-            "the stage has no name", "%mirador stage critic --model MODEL --system '…'"
-        )
-    name, *left = read.text.split(None, 1)
-    if left:
-        raise UsageError(f"cannot read {left[0]!r}", "put a value with spaces in quotes")
-    if "--model" not in read.options:
-        raise UsageError(f"stage {name} has no model", f"%mirador stage {name} --model NAME")
-    own = ModelStage(name, read.options["--model"], 0.5, 30.0, "")
-    return settings.Settings(layer_of(read)).stage(own)

@@ -104,27 +104,27 @@ COMMANDS = (
         words="QUESTION …",
         options=ASK,
     ),
-    Command("status", "the engine, the stages and their models", "commands.verbs:status"),
+    Command("status", "the engine, the stages and their models", "commands.status:verb"),
     Command("last", "show the last answer again", "notebook.verbs:last", places=NOTEBOOK),
     Command(
         "history",
         "what was asked; -c continues the last one",
-        "commands.verbs:history",
+        "commands.history:verb",
         places=NOTEBOOK,
     ),
     Command(
         "reset",
         "forget it: the next -c has nothing to continue",
-        "commands.verbs:reset",
+        "commands.reset:verb",
         places=NOTEBOOK,
     ),
     Command(
         "route",
         "which stages it would go through, and why",
-        "commands.verbs:route",
+        "commands.route:verb",
         words="QUESTION …",
     ),
-    Command("settings", "every setting, its value, where it came from", "commands.verbs:settings"),
+    Command("settings", "every setting, its value, where it came from", "commands.settings:verb"),
     Command(
         "controls",
         "a panel to set them with, and to warm models",
@@ -134,7 +134,7 @@ COMMANDS = (
     Command(
         "stage",
         "make a stage of your own, for --stages",
-        "commands.verbs:stage",
+        "commands.stage:verb",
         words="NAME --model MODEL …",
         options=STAGE,
         one_word=True,
@@ -143,7 +143,7 @@ COMMANDS = (
     Command(
         "warm",
         "load the stages' models and their prompts beforehand",
-        "commands.verbs:warm",
+        "commands.warm:verb",
         "cli.verbs:warm",
         words="[MODEL …]",
         options=(Option("--status", "which are in memory, and how long they took"),),
@@ -258,7 +258,7 @@ COMMANDS = (
     Command(
         "endpoints",
         "each endpoint: reachable or not, its models, latency",
-        "commands.endpoints:endpoints",
+        "commands.endpoints:verb",
     ),
     Command(
         "serve-check",

@@ -19,7 +19,6 @@ from traitlets import TraitError, TraitType
 
 from mirador_magic.answer.answer import KINDS, Answer
 from mirador_magic.commands import line as lines
-from mirador_magic.commands import verbs
 from mirador_magic.commands.line import Line
 from mirador_magic.commands.manual import manual
 from mirador_magic.errors import MiradorError, RunInterrupted, UsageError
@@ -85,7 +84,8 @@ class MiradorMagics(Magics):
             read = dataclasses.replace(read, verb="status")
         if read.verb == "compare":
             read = dataclasses.replace(read, text=compose(read.text, self._names()))
-        if (value := await verbs.do(self.session, read)) is not None:
+        do = lines.VERBS[read.verb].load("notebook")
+        if (value := await do(self.session, read)) is not None:
             if self.session.in_notebook:
                 display(value)
             else:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from mirador_magic.commands import line as lines
 from mirador_magic.commands.line import Line, read
+from mirador_magic.commands.stage import stage_of
 from mirador_magic.errors import UsageError
 
 
@@ -76,7 +77,7 @@ def test_in_a_cell_the_first_word_is_never_a_verb() -> None:
 def test_what_cannot_be_read_is_one_line_with_its_cure(text: str, said: str) -> None:
     with pytest.raises(UsageError) as raised:
         line = read(text)
-        (lines.stage_of if line.verb == "stage" else lines.layer_of)(line)
+        (stage_of if line.verb == "stage" else lines.layer_of)(line)
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
 
