@@ -4,7 +4,7 @@ BIN := .venv/bin
 PICTURES := reopened-dark.png view-done-dark.png $(addsuffix -light.png,route live \
 	controls benchmark metrics dashboard compare tuner calibration)
 
-.PHONY: demo test litellm lab bench router screenshots venv lint clean
+.PHONY: demo test litellm lab bench router screenshots docs-pages venv lint clean
 
 demo: venv  ## run the quick-start notebook on the engine that is there, print the answer
 	$(BIN)/python -m notebooks.demo
@@ -43,6 +43,10 @@ router:  ## train the router anew: two minutes
 screenshots: venv  ## the README's pictures, from real runs of SmolLM2, most of them in JupyterLab
 	MIRADOR_REQUIRE_REAL=1 MIRADOR_SCREENSHOTS=build/pictures $(BIN)/python -m pytest tests/browser/test_alone.py tests/guides/test_guides.py tests/views/test_terminal.py
 	cd build/pictures && cp terminal.svg $(PICTURES) ../../notebooks/pictures
+
+docs-pages: venv  ## the page of commands and settings, from the table that they stand in
+	mkdir -p docs
+	$(BIN)/python -m mirador_magic.commands.page docs/commands.md
 
 lint: venv
 	$(BIN)/ruff check

@@ -13,15 +13,15 @@ import asyncio
 import io
 import os
 import sys
-from argparse import Namespace
 from collections.abc import Sequence
 
 from mirador_magic.answer.words import one_line
 from mirador_magic.cli.argv import USAGE, parser, read
-from mirador_magic.cli.asking import ask
 from mirador_magic.cli.shell import BROKEN_PIPE, INTERRUPTED, here, say
 from mirador_magic.cli.stdin import asked
-from mirador_magic.cli.verbs import VERBS, Do
+from mirador_magic.commands.command import Command
+from mirador_magic.commands.line import Line
+from mirador_magic.commands.table import WHERE
 from mirador_magic.errors import MiradorError, UsageError
 from mirador_magic.session import session as sessions
 from mirador_magic.session.session import Session
@@ -50,24 +50,30 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str]) -> int:
-    verb, args = read(argv)
-    if args.help:
-        print(parser(verb).format_help(), end="")
+    said = read(argv)
+    if said.help:
+        print(parser(said.command).format_help(), end="")
         return 0
-    if verb == "ask":
-        if not (question := asked(args.words, sys.stdin)):
-            say(f"usage: {USAGE}\n       mirador --help")
-            return 2
-        args.words = [question]
-    return asyncio.run(_within(sessions.current(), VERBS[verb].do, args))
+    text = " ".join(said.words)
+    if said.command.name == "ask" and not (text := asked(said.words, sys.stdin)):
+        say(f"usage: {USAGE}\n       mirador --help")
+        return 2
+    line = Line(said.command.name, text, None, said.options)
+    return asyncio.run(_within(sessions.current(), said.command, line))
 
 
-async def _within(session: Session, do: Do, args: Namespace) -> int:
+async def _within(session: Session, command: Command, line: Line) -> int:
     """Do it, and release in the end what the engines hold."""
     try:
-        if do is not ask:  # a question's settings are its own
-            session.configure({"engine": args.engine, "host": args.host}, "the command line")
-        return await do(session, args)
+        if command.name != "ask":  # a question's settings are its own
+            session.configure(
+                {each.key: line.options.get(each.name) for each in WHERE}, "the command line"
+            )
+        done = await command.load("shell")(session, line)
+        code: int = done if command.shell else 0
+        if done is not None and not command.shell:
+            print(done)
+        return code
     except asyncio.CancelledError:
         return INTERRUPTED
     finally:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 import re
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from mirador_magic.cli.shell import BROKEN_PIPE, INTERRUPTED
 from mirador_magic.cli.stdin import PASTED
-from mirador_magic.cli.verbs import VERBS, Verb
-from mirador_magic.commands.line import DEPTHS
+from mirador_magic.commands import table
+from mirador_magic.commands.command import Command, Option
 from mirador_magic.errors import UsageError
-from mirador_magic.routing import router
-from mirador_magic.settings.keys import OF_A_STAGE, OWN
 from mirador_magic.stages import nearest
 
 USAGE = "mirador [options] QUESTION …\n       mirador VERB …"
+VERBS = table.offered("shell")
 _ABOUT = "Ask local language models: a quick answer first, deeper ones while you read."
 _MORE = f"""
 The words of a question are joined; options stand before or after it, and -- ends them.
@@ -29,29 +30,61 @@ exit code: 0 answered, 1 failed, 2 not understood, {INTERRUPTED} interrupted, {B
 """
 
 
+@dataclass(frozen=True)
+class Said:
+    """A command that was read. `options` are by their first names; one without a value holds ''.
+
+    What `--set KEY=VALUE` sets stands among them by its key.
+    """
+
+    command: Command
+    words: list[str]
+    options: Mapping[str, str]
+    help: bool = False
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]
         raise UsageError(message, f"{self.prog} --help")
 
 
-def read(argv: Sequence[str]) -> tuple[str, Namespace]:
-    """The verb, and its options and `words`. Raises UsageError for what cannot be read."""
+class _Keep(argparse.Action):
+    """Writes an option down by its first name, the last one at the end."""
+
+    def __call__(self, _: object, said: Namespace, given: Any, typed: str | None = None) -> None:
+        name, value = self.option_strings[0], given or ""
+        if name == "--set":
+            name, value = _set(given)
+        said.options.pop(name, None)
+        said.options[name] = value
+
+
+def _set(given: str) -> tuple[str, str]:
+    key, is_there, value = given.partition("=")
+    if not is_there:
+        raise UsageError(f"--set {given} has no value", "--set deep_analysis.temperature=0.3")
+    return key.strip(), value.strip()
+
+
+def read(argv: Sequence[str]) -> Said:
+    """The verb, its options and its words. Raises UsageError for what cannot be read."""
     verb = argv[0] if argv and argv[0] in VERBS else ""
     rest = argv[1:] if verb else argv
     at = rest.index("--") if "--" in rest else len(rest)
-    reader = parser(verb or "ask")
-    args, said = reader.parse_known_args(rest[:at])
+    command = VERBS[verb or "ask"]
+    reader = parser(command)
+    args, said = reader.parse_known_args(rest[:at], Namespace(options={}))
     _check(said, reader)
     if said and said[0] in VERBS and not verb:
         raise UsageError(
             f"{said[0]!r} stands behind options: is it a question or a command?",
             f"mirador {said[0]} …, or to ask it: mirador ask …",
         )
-    args.words = [*said, *rest[at + 1 :]]
-    if args.words and verb and not VERBS[verb].words:
-        asked = " ".join(args.words)
+    words = [*said, *rest[at + 1 :]]
+    if words and not command.words:
+        asked = " ".join(words)
         raise UsageError(f"mirador {verb} takes no text", f"to ask it: mirador ask {verb} {asked}")
-    return verb or "ask", args
+    return Said(command, words, args.options, args.help)
 
 
 def _check(said: Sequence[str], reader: argparse.ArgumentParser) -> None:
@@ -64,65 +97,48 @@ def _check(said: Sequence[str], reader: argparse.ArgumentParser) -> None:
             raise UsageError(f"there is no option {word} here", cure)
 
 
-def parser(verb: str) -> argparse.ArgumentParser:
+def parser(command: Command) -> argparse.ArgumentParser:
     """What reads a verb's options. Its words are what is left over: they may stand among them."""
-    known = VERBS[verb]
-    asks = verb == "ask"
+    asks = command.name == "ask"
+    about = "\n".join(filter(None, [f"{command.what_in('shell')}.", command.more]))
+    how = " ".join(filter(None, ["mirador", command.name, command.signature("shell")]))
     made = _Parser(
-        prog="mirador" if asks else f"mirador {verb}",
-        usage=USAGE if asks else " ".join(["mirador", verb, *_signature(known)]),
-        description=_ABOUT if asks else f"{known.what}.",
+        prog="mirador" if asks else f"mirador {command.name}",
+        usage=USAGE if asks else how,
+        description=_ABOUT if asks else about,
         epilog=_verbs() + _MORE if asks else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=False,
         allow_abbrev=False,
     )
     made.add_argument("-h", "--help", action="store_true", help="show this")
-    for option, (value, what) in known.options.items():
-        if value:
-            made.add_argument(option, metavar=value, help=what)
-        else:
-            made.add_argument(option, action="store_true", help=what)
-    if asks:
-        _add_ask(made)
-    for option in ("engine", "host"):
-        what = f"{OWN[option].what}, such as {OWN[option].example}"
-        made.add_argument(f"--{option}", metavar=option.upper(), help=what)
+    groups: dict[str, Any] = {"": made}
+    for option in dict.fromkeys((*command.options, *table.WHERE)):
+        if "shell" in option.places:
+            if option.group not in groups:
+                groups[option.group] = made.add_argument_group(option.group)
+            _add(groups[option.group], option)
     return made
 
 
-def _add_ask(made: argparse.ArgumentParser) -> None:
-    which = made.add_argument_group("which stages (without them the question decides)")
-    for option, depth in DEPTHS.items():
-        stages = ", ".join(router.STAGES[depth])
-        which.add_argument(option, dest="depth", action="store_const", const=depth, help=stages)
-    which.add_argument("--stages", metavar="A,B", type=_names, help="these stages, in this order")
-    shown = made.add_argument_group("how it is shown")
-    old = ("--traditional", "--v2", "--no-stream")
-    shown.add_argument(*old, dest="buffered", action="store_true", help="nothing before the end")
-    shown.add_argument("--json", action="store_true", help="one JSON object, at the end")
-    shown.add_argument("--quiet", action="store_true", help="the answer's text alone, at the end")
-    shown.add_argument("--no-color", action="store_true", help="no colours, as with NO_COLOR")
-    told = made.add_argument_group("options of the stages")
-    for name, key in OF_A_STAGE.items():
-        what = f"{key.what}, such as {key.example}"
-        told.add_argument(f"--{name.replace('_', '-')}", dest=name, metavar="VALUE", help=what)
-    one = "any setting, one stage's such as deep_analysis.temperature=0.3; may be repeated"
-    told.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help=one)
-
-
-def _names(said: str) -> tuple[str, ...]:
-    return tuple(filter(None, map(str.strip, said.split(","))))
-
-
-def _signature(verb: Verb) -> list[str]:
-    options = [f"[{name}{value and ' '}{value}]" for name, (value, _) in verb.options.items()]
-    return [*options, *filter(None, [verb.words])]
+def _add(group: Any, option: Option) -> None:
+    group.add_argument(
+        *option.names,
+        action=_Keep,
+        dest="options",
+        default=argparse.SUPPRESS,
+        nargs=None if option.value else 0,
+        metavar=option.value or None,
+        help=option.what.replace("%", "%%"),
+    )
 
 
 def _verbs() -> str:
     """The verbs, a line each."""
-    told = [(" ".join([name, *_signature(verb)]), verb.what) for name, verb in VERBS.items()]
+    told = [
+        (f"{name} {each.signature('shell')}".rstrip(), each.what_in("shell"))
+        for name, each in VERBS.items()
+    ]
     rows = [
         f"  {how:26}{what}" if len(how) < 25 else f"  {how}\n{'':28}{what}" for how, what in told
     ]

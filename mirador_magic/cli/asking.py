@@ -6,31 +6,36 @@ import asyncio
 import json
 import os
 import sys
-from argparse import Namespace
 from collections.abc import Callable
 
 from mirador_magic.answer.answer import Answer
 from mirador_magic.answer.words import clean
 from mirador_magic.cli.shell import INTERRUPTED, told
-from mirador_magic.errors import UsageError
+from mirador_magic.commands import line as lines
+from mirador_magic.commands.line import Line
 from mirador_magic.events import Event
 from mirador_magic.session.handle import Handle
 from mirador_magic.session.session import Request, Session
-from mirador_magic.settings import settings
-from mirador_magic.settings.keys import KEYS
 
 # Of the loop, before anything is drawn: the question is on its way by then. Drawing takes longer.
 _STEPS = 4
 
 
-async def ask(session: Session, args: Namespace) -> int:
+async def ask(session: Session, read: Line) -> int:
     """Start the run and see it to its end, or to Ctrl-C, which keeps what was written."""
-    request = _request(args)
-    buffered = args.buffered or not session.settings(request.settings)["streaming"]
+    request = Request(
+        question=read.text,
+        stages=lines.stages_of(read),
+        depth=lines.depth_of(read),
+        settings=lines.layer_of(read, "the command line"),
+    )
+    buffered = (
+        "--traditional" in read.options or not session.settings(request.settings)["streaming"]
+    )
     handle = session.start(request)
     broken: list[BrokenPipeError] = []
     try:
-        draw = _shown(handle, args, broken, buffered=buffered)
+        draw = _shown(handle, read, broken, buffered=buffered)
         for _ in range(_STEPS):
             await asyncio.sleep(0)
         draw()
@@ -42,34 +47,20 @@ async def ask(session: Session, args: Namespace) -> int:
         raise
     if broken:
         raise broken[0]
-    return _ended(handle, args)
-
-
-def _request(args: Namespace) -> Request:
-    """What the command asks, and the settings that it names."""
-    given = {key: value for key in KEYS if (value := getattr(args, key, None)) is not None}
-    for each in args.set:
-        key, is_there, value = each.partition("=")
-        if not is_there:
-            raise UsageError(f"--set {each} has no value", "--set deep_analysis.temperature=0.3")
-        given[key.strip()] = value.strip()
-    return Request(
-        question=args.words[0],
-        stages=args.stages,
-        depth=args.depth,
-        settings=settings.layer(given, "the command line"),
-    )
+    return _ended(handle, read)
 
 
 def _shown(
-    handle: Handle, args: Namespace, broken: list[BrokenPipeError], *, buffered: bool
+    handle: Handle, read: Line, broken: list[BrokenPipeError], *, buffered: bool
 ) -> Callable[[], None]:
     """Show the run as it goes on; returns what begins to draw. Where nobody reads on, the run is stopped."""
-    if args.json or args.quiet:
+    if {"--json", "--quiet"} & set(read.options):
         return lambda: None
     from mirador_magic.views.terminal import TerminalView
 
-    coloured = sys.stdout.isatty() and not (args.no_color or os.environ.get("NO_COLOR"))
+    coloured = sys.stdout.isatty() and not (
+        "--no-color" in read.options or os.environ.get("NO_COLOR")
+    )
     view = TerminalView(
         lambda: told(handle.answer), sys.stdout, coloured=coloured, buffered=buffered
     )
@@ -86,12 +77,12 @@ def _shown(
     return view.show
 
 
-def _ended(handle: Handle, args: Namespace) -> int:
+def _ended(handle: Handle, read: Line) -> int:
     """Print what is for the end. Raises what the run failed with."""
     answer = handle.answer
-    if args.json:
+    if "--json" in read.options:
         print(json.dumps(as_json(told(answer))))  # ASCII: nothing in it steers a terminal
-    elif args.quiet and answer.text:
+    elif "--quiet" in read.options and answer.text:
         print(clean(answer.text).strip("\n"))
     if handle.error:
         raise handle.error

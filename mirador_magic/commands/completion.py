@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from mirador_magic.answer.answer import KINDS
-from mirador_magic.commands.line import ASK, VERBS, Known
-from mirador_magic.engines.known_models import KNOWN
-from mirador_magic.settings.keys import ENGINES
+from mirador_magic.commands.command import Values
+from mirador_magic.commands.line import VERBS
 
 _LINE = re.compile(r"(?s)(?:.*\n)?\s*(?:\w+\s*=\s*)?(%%?)mirador\s+([^\n]*)$")
 
@@ -20,45 +18,28 @@ def complete(
 
     `before` is the text before the cursor, `stages` and `models` the names that are known.
     """
+
+    def known(values: Values) -> Sequence[str]:
+        return {"stages": stages, "models": models}[values] if isinstance(values, str) else values
+
     line = _LINE.match(before)
     if line is None or (line[1] == "%%" and "\n" in before.strip()):
         return None
     *words, fragment = re.split(r"\s+", line[2].lstrip())
-    verb = next((word for word in words if line[1] == "%" and word in VERBS), "")
-    known = VERBS[verb] if verb else ASK
-    values = {
-        "--stages": stages,
-        "--model": models,
-        "--engine": ENGINES,
-        "--as": KINDS,
-        "--think": ("on", "off"),
-    }
-    if words and words[-1] in values and words[-1] in known:
+    verbs = [each.name for each in VERBS.values() if line[1] == "%" or each.in_cell]
+    verb = next((word for word in words if word in verbs), "")
+    options = VERBS[verb or "ask"].known("notebook")
+    if words and (option := options.get(words[-1])) and option.value:
         taken: list[str] = []
-        if words[-1] == "--stages":
+        if option.several:
             *taken, fragment = fragment.split(",")
-        return fragment, _starting(fragment, [e for e in values[words[-1]] if e not in taken])
+        return fragment, _starting(fragment, [e for e in known(option.values) if e not in taken])
     if fragment.startswith("-"):
-        return fragment, _starting(fragment, [each for each in known if each not in words])
-    return fragment, _starting(fragment, _words(line[1], verb, words, known, stages, models))
-
-
-def _words(
-    percent: str,
-    verb: str,
-    words: Sequence[str],
-    known: Known,
-    stages: Sequence[str],
-    models: Sequence[str],
-) -> Iterable[str]:
-    """What may stand where no option is begun."""
-    if verb in ("warm", "pull"):
-        return models if verb == "warm" else (*KNOWN, "hf:")
-    if any(known.get(word) for word in words[-1:]):  # a value that nobody can know
-        return ()
-    if percent == "%" and not verb and all(word.startswith("-") for word in words):
-        return VERBS
-    return ()
+        return fragment, _starting(fragment, [each for each in options if each not in words])
+    if verb:
+        return fragment, _starting(fragment, known(VERBS[verb].values))
+    begun = any(not word.startswith("-") for word in words)
+    return fragment, [] if begun else _starting(fragment, verbs)
 
 
 def _starting(fragment: str, words: Iterable[str]) -> list[str]:

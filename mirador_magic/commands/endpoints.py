@@ -14,7 +14,7 @@ NONE = (
 _LISTED = 8  # models of an endpoint that are named
 
 
-async def endpoints(session: Session, read: Line) -> None:
+async def verb(session: Session, read: Line) -> None:
     """Print a line for each, in the order of the files."""
     looks = await session.endpoints().look()
     print("\n".join(table(looks)) if looks else NONE)

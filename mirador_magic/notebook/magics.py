@@ -19,8 +19,8 @@ from traitlets import TraitError, TraitType
 
 from mirador_magic.answer.answer import KINDS, Answer
 from mirador_magic.commands import line as lines
-from mirador_magic.commands import verbs
-from mirador_magic.commands.line import DEPTHS, Line
+from mirador_magic.commands.line import Line
+from mirador_magic.commands.manual import manual
 from mirador_magic.errors import MiradorError, RunInterrupted, UsageError
 from mirador_magic.events import Event, RunFinished
 from mirador_magic.interpolate.question import compose
@@ -66,64 +66,6 @@ class MiradorMagics(Magics):
     @no_var_expand
     @line_cell_magic
     def mirador(self, line: str = "", cell: str | None = None) -> object:
-        """Ask local language models: a quick answer first, deeper ones while you read.
-
-        %%mirador [options] [NAME <<]           the cell's text is the question
-        %mirador [ask] [options] [NAME <<] …    so is the rest of the line
-        %mirador                                the engine, the stages and their models
-        %mirador last                           show the last answer again
-        %mirador history                        what was asked; -c continues the last one
-        %mirador reset                          forget it: the next -c has nothing to continue
-        %mirador route QUESTION                 which stages it would go through, and why
-        %mirador settings                       every setting, its value, where it came from
-        %mirador controls                       a panel to set them with, and to warm models
-        %mirador stage NAME --model MODEL …     make a stage of your own, for --stages
-        %mirador warm [MODEL …]                 load the stages' models and their prompts beforehand
-        %mirador warm --status                  which are in memory, and how long they took
-        %mirador provision [--yes]              what the stages' models lack, and install it
-        %mirador pull smollm2                   fetch a small real model for the embedded engine, once;
-                                                also hf:ORG/REPO/FILE.gguf, or a GGUF file of yours
-        %mirador doctor [--json]                what is wrong here, and what mends it
-
-        %mirador metrics [--hours N] [--by model] [--json | --csv | --clear]   how the last runs went
-        %mirador dashboard                      what runs now, and the last runs, live
-        %mirador benchmark [--models a,b | --stages fast,deep] [--questions FILE] [--repeats N]
-                [--json FILE] [--against FILE|last]   progressive against traditional; the questions
-                                                may be a cell's lines: %%mirador benchmark
-        %mirador compare --models a,b QUESTION  side by side; also --stages a,b, --system one.md,two.md
-        %mirador tune [STAGE]                   try prompts and options by hand
-        %mirador calibrate FILE|up|down [--stages a,b] [--show] [--clear]   how often answers of a
-                                                confidence are right; a line of JSON for each question:
-                                                {"question": …, "exact"|"number"|"pattern"|"thumbs": …}
-        %mirador endpoints                      each endpoint: reachable or not, its models, latency
-
-        which stages
-          --fast, --balanced, --deep   quick_response; and synthesis; and deep_analysis. Without
-                            them the question decides
-          --stages a,b      these stages, in this order
-
-        options
-          --engine ENGINE   auto (Ollama where it has a model, else embedded), ollama, embedded, scripted
-          --host ADDRESS    the Ollama to ask
-          --bg              go on in the background; the value is a handle to await, stop and read
-          --traditional     show nothing before the end, as the old way did (also --v2)
-          --continue, -c    continue the conversation of the last answer
-          --context N       tell the models the last N cells too
-          --raw             leave braces alone
-          --show-prompt     show what would be asked, and ask nothing
-          --as KIND         text, markdown, json or code: what the value is, instead of the answer
-          NAME <<           bind the answer to this name, besides mirador_answer
-
-        options of the stages: for all of them, or for one as deep_analysis.temperature=0.3
-          --model MODEL (a path to a .gguf file runs it embedded)  --system 'PROMPT'
-          --timeout SECONDS  --confidence 0..1  --think on|off  --keep-alive SECONDS
-          --temperature NUMBER  --top-p NUMBER  --num-predict TOKENS  --num-ctx TOKENS  --seed NUMBER
-
-        In the text {name}, {df.head()}, {In[3]} and {Err} (the last error) stand for what the notebook
-        has by these names; other braces stay as they are.
-
-        To stop, press the panel's Stop or interrupt the kernel: what was written is kept.
-        """
         with _interrupts():
             value = complete(self._do(line, cell, awaited=False))
         return self._value(value)
@@ -136,11 +78,14 @@ class MiradorMagics(Magics):
 
     async def _do(self, line: str, cell: str | None, *, awaited: bool) -> object:
         read = dataclasses.replace(lines.read(line, cell), awaited=awaited)
-        if read.verb == "ask" and (read.text or read.options or cell is not None):
-            return await self._ask(read)
+        if read.verb == "ask":
+            if read.text or read.options or cell is not None:
+                return await self._ask(read)
+            read = dataclasses.replace(read, verb="status")
         if read.verb == "compare":
             read = dataclasses.replace(read, text=compose(read.text, self._names()))
-        if (value := await verbs.do(self.session, read)) is not None:
+        do = lines.VERBS[read.verb].load("notebook")
+        if (value := await do(self.session, read)) is not None:
             if self.session.in_notebook:
                 display(value)
             else:
@@ -194,19 +139,17 @@ class MiradorMagics(Magics):
 
     def _request(self, read: Line) -> Request:
         """What the line and the cell ask, with what they name of the notebook."""
-        stages = read.options.get("--stages")
         cells = read.options.get("--context", "0")
         if not cells.isdigit():
             raise UsageError(f"--context {cells} is not a count of cells", "--context 3")
-        depths = [DEPTHS[option] for option in read.options if option in DEPTHS]
         return Request(
             question=compose(
                 read.text, self._names(), raw="--raw" in read.options, cells=int(cells)
             ),
-            stages=tuple(filter(None, stages.split(","))) if stages is not None else None,
-            depth=depths[-1] if depths else None,
+            stages=lines.stages_of(read),
+            depth=lines.depth_of(read),
             settings=lines.layer_of(read),
-            turns=self.session.conversation() if {"-c", "--continue"} & set(read.options) else (),
+            turns=self.session.conversation() if "--continue" in read.options else (),
         )
 
     def _names(self) -> dict[str, object]:
@@ -246,6 +189,7 @@ for _name, _key in KEYS.items():
     _trait = _Set(help=f"{_key.what}, such as {_key.example}").tag(config=True)
     setattr(MiradorMagics, _name, _trait)
     _trait.class_init(MiradorMagics, _name)
+MiradorMagics.mirador.__doc__ = manual()
 MiradorMagics.setup_class(MiradorMagics.__dict__)  # type: ignore[arg-type]
 
 

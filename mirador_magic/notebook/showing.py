@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Bind = Callable[[Event, Handle, str | None], None]
 
-_BUFFERED = {"--traditional", "--v2", "--no-stream", "--quiet"}
+_BUFFERED = {"--traditional", "--quiet"}
 
 
 class View(Protocol):

@@ -18,12 +18,19 @@ class Unfit(Exception):
 
 @dataclass(frozen=True)
 class Key:
-    """One thing that may be set: what it is, an example, and how its value is read."""
+    """One thing that may be set: what it is, an example, and how its value is read.
+
+    `variable` is that of the environment, `default` the value where nothing is set (a stage has its
+    own), `values` all that it may be, where these are few, and `value` else a word for it.
+    """
 
     what: str
     example: str
     read: Callable[[object], object]
     variable: str = ""
+    default: object = None
+    values: tuple[str, ...] = ()
+    value: str = "VALUE"
 
 
 def _flag(given: object) -> bool:
@@ -110,42 +117,85 @@ def _stages(given: object) -> tuple[str, ...]:
     return () if names == (ROUTED,) else names
 
 
+_SWITCH = ("on", "off")
+
 OWN: Mapping[str, Key] = {
-    "engine": Key("what runs the models", "auto", _engine, "MIRADOR_ENGINE"),
+    "engine": Key(
+        "what runs the models (auto: Ollama where it has one, else embedded)",
+        "auto",
+        _engine,
+        "MIRADOR_ENGINE",
+        "auto",
+        ENGINES,
+        "ENGINE",
+    ),
     "default_stages": Key(
         "the stages where a cell names none; auto: as the question needs",
         "quick_response,synthesis",
         _stages,
         "MIRADOR_DEFAULT_STAGES",
+        (),
     ),
-    "streaming": Key("show words while they are written", "on", _flag, "MIRADOR_STREAMING"),
-    "pre_warm": Key("load the stages' models beforehand", "on", _flag, "MIRADOR_PRE_WARM"),
-    "host": Key("the Ollama to ask", "http://127.0.0.1:11434", _host, "OLLAMA_HOST"),
-    "models": Key("the folder of GGUF files", "~/models", _text, "MIRADOR_MODELS"),
+    "streaming": Key(
+        "show words while they are written", "on", _flag, "MIRADOR_STREAMING", True, _SWITCH
+    ),
+    "pre_warm": Key(
+        "load the stages' models beforehand", "on", _flag, "MIRADOR_PRE_WARM", True, _SWITCH
+    ),
+    "host": Key(
+        "the Ollama to ask", "http://127.0.0.1:11434", _host, "OLLAMA_HOST", "", value="ADDRESS"
+    ),
+    "models": Key("the folder of GGUF files", "~/models", _text, "MIRADOR_MODELS", ""),
     "escalate": Key(
         "deeper stages where quick_response is unsure: ask, auto or never",
         "ask",
         _escalate,
         "MIRADOR_ESCALATE",
+        "ask",
+        ESCALATE,
     ),
-    "metrics": Key("keep each run's figures", "on", _flag, "MIRADOR_METRICS"),
-    "keep_texts": Key("and its question and answers", "off", _flag, "MIRADOR_KEEP_TEXTS"),
-    "keep_days": Key("days that they are kept", "90", _count, "MIRADOR_KEEP_DAYS"),
-    "pace": Key("tokens a second of the embedded engine", "30", _number(0, 1e6), "MIRADOR_PACE"),
+    "metrics": Key("keep each run's figures", "on", _flag, "MIRADOR_METRICS", True, _SWITCH),
+    "keep_texts": Key(
+        "and its question and answers", "off", _flag, "MIRADOR_KEEP_TEXTS", False, _SWITCH
+    ),
+    "keep_days": Key("days that they are kept", "90", _count, "MIRADOR_KEEP_DAYS", 90),
+    "pace": Key(
+        "tokens a second of the embedded engine", "30", _number(0, 1e6), "MIRADOR_PACE", 0.0
+    ),
 }
 OF_A_STAGE: Mapping[str, Key] = {
-    "model": Key("the model", "gemma2:9b", _word, "MIRADOR_MODEL"),
-    "system": Key("the system prompt", "Be brief.", _text),
-    "timeout": Key("seconds of silence before it is given up", "30", _timeout, "MIRADOR_TIMEOUT"),
-    "keep_alive": Key("seconds that its model stays in memory unasked", "1800", _timeout),
-    "confidence": Key("declared, where none is measured", "0.8", _number(0, 1)),
-    "think": Key("whether a thinking model is to think", "off", _flag),
-    "temperature": Key(
-        "how freely words are chosen", "0.3", _number(0, 100), "MIRADOR_TEMPERATURE"
+    "model": Key(
+        "the model, or the path of a .gguf file", "gemma2:9b", _word, "MIRADOR_MODEL", value="MODEL"
     ),
-    "top_p": Key("share of the likeliest words", "0.9", _number(0, 1), "MIRADOR_TOP_P"),
-    "num_predict": Key("most tokens of an answer", "300", _count, "MIRADOR_NUM_PREDICT"),
-    "num_ctx": Key("tokens of context", "4096", _count, "MIRADOR_NUM_CTX"),
-    "seed": Key("makes the choice of words repeatable", "7", _whole),
+    "system": Key("the system prompt", "Be brief.", _text, value="PROMPT"),
+    "timeout": Key(
+        "seconds of silence before it is given up",
+        "30",
+        _timeout,
+        "MIRADOR_TIMEOUT",
+        value="SECONDS",
+    ),
+    "keep_alive": Key(
+        "seconds that its model stays in memory unasked", "1800", _timeout, value="SECONDS"
+    ),
+    "confidence": Key("declared, where none is measured", "0.8", _number(0, 1), value="0..1"),
+    "think": Key(
+        "whether a thinking model is to think", "off", _flag, values=_SWITCH, value="on|off"
+    ),
+    "temperature": Key(
+        "how freely words are chosen",
+        "0.3",
+        _number(0, 100),
+        "MIRADOR_TEMPERATURE",
+        value="NUMBER",
+    ),
+    "top_p": Key(
+        "share of the likeliest words", "0.9", _number(0, 1), "MIRADOR_TOP_P", value="NUMBER"
+    ),
+    "num_predict": Key(
+        "most tokens of an answer", "300", _count, "MIRADOR_NUM_PREDICT", value="TOKENS"
+    ),
+    "num_ctx": Key("tokens of context", "4096", _count, "MIRADOR_NUM_CTX", value="TOKENS"),
+    "seed": Key("makes the choice of words repeatable", "7", _whole, value="NUMBER"),
 }
 KEYS: Mapping[str, Key] = {**OWN, **OF_A_STAGE}

@@ -31,22 +31,7 @@ class Given:
 Layer = Mapping[str, Given]
 
 
-DEFAULTS: Layer = {
-    name: Given(value, "default")
-    for name, value in {
-        "engine": "auto",
-        "default_stages": (),
-        "streaming": True,
-        "pre_warm": True,
-        "host": "",
-        "models": "",
-        "escalate": "ask",
-        "metrics": True,
-        "keep_texts": False,
-        "keep_days": 90,
-        "pace": 0.0,
-    }.items()
-}
+DEFAULTS: Layer = {name: Given(key.default, "default") for name, key in OWN.items()}
 _OPTIONS = {field.name for field in fields(ModelOptions)}
 
 

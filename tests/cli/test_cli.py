@@ -20,10 +20,9 @@ from hypothesis import strategies as st
 
 from mirador_magic import Script, ScriptedEngine
 from mirador_magic.cli import main
-from mirador_magic.cli.argv import parser, read
+from mirador_magic.cli.argv import VERBS, parser, read
 from mirador_magic.cli.shell import BROKEN_PIPE, INTERRUPTED, here
 from mirador_magic.cli.stdin import PASTED, pasted
-from mirador_magic.cli.verbs import VERBS
 from mirador_magic.engines.provision import Need
 from mirador_magic.errors import EngineLost, UsageError
 from mirador_magic.session.session import Session
@@ -337,7 +336,7 @@ def test_each_verb_has_a_help_of_its_own(mirador: Shell) -> None:
     for verb, known in VERBS.items():
         done = mirador(verb, "--help")
         assert done.code == 0
-        assert {"--engine", "--host", *known.options} <= {*re.findall(r"--[\w-]+", done.out)}
+        assert {"--engine", "--host", *known.known("shell")} <= {*re.findall(r"--[\w-]+", done.out)}
 
 
 def test_the_verbs_print_what_those_of_the_magic_print(mirador: Shell) -> None:
@@ -425,24 +424,24 @@ _ANY = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), m
 @given(_ANY, _ANY)
 def test_no_word_of_a_question_is_dropped(before: list[str], after: list[str]) -> None:
     """What stands behind -- is a word, and what stands before it is one too, or an error."""
-    options = re.findall(r"--?[a-z][\w-]*", parser("ask").format_help())
+    options = re.findall(r"--?[a-z][\w-]*", parser(VERBS["ask"]).format_help())
     before = [word for word in before if word.partition("=")[0] not in ("--", *options)]
     try:
-        verb, args = read(["ask", *before, "--fast", "--", *after])
+        said = read(["ask", *before, "--fast", "--", *after])
     except UsageError:
         assert any(word.startswith("-") for word in before)
     else:
-        assert (verb, args.depth, args.words) == ("ask", "simple", [*before, *after])
+        assert (said.options, said.words) == ({"--fast": ""}, [*before, *after])
 
 
 def test_options_stand_on_both_sides_and_a_verbs_word_is_asked_by_ask() -> None:
-    verb, args = read(["--seed", "-7", "what", "is", "-5", "--fast", "+", "3?", "--", "--deep"])
-    assert (verb, args.seed, args.depth) == ("ask", "-7", "simple")
-    assert args.words == ["what", "is", "-5", "+", "3?", "--deep"]
-    assert read(["ask", "--fast", "warm", "it"])[1].words == ["warm", "it"]
-    assert read(["--", "doctor"])[0] == "ask"
-    assert read(["warm it?"])[0] == "ask"
-    assert read(["doctor", "--json"])[0] == "doctor"
+    said = read(["--seed", "-7", "what", "is", "-5", "--fast", "+", "3?", "--", "--deep"])
+    assert (said.command.name, said.options) == ("ask", {"--seed": "-7", "--fast": ""})
+    assert said.words == ["what", "is", "-5", "+", "3?", "--deep"]
+    assert read(["ask", "--fast", "warm", "it"]).words == ["warm", "it"]
+    assert read(["--", "doctor"]).command.name == "ask"
+    assert read(["warm it?"]).command.name == "ask"
+    assert read(["doctor", "--json"]).command.name == "doctor"
 
 
 @given(st.text())

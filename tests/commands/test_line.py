@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirador_magic.commands import line as lines
-from mirador_magic.commands.line import ASK, Line, read
+from mirador_magic.commands.line import Line, read
+from mirador_magic.commands.stage import stage_of
 from mirador_magic.errors import UsageError
 
 
@@ -30,7 +31,10 @@ from mirador_magic.errors import UsageError
             Line("ask", "-- what", options={"--model": "m:7b"}),
         ),
         ("reply << why?", Line("ask", "why?", "reply")),
-        ("--v2 reply<< --engine auto", Line("ask", "", "reply", {"--v2": "", "--engine": "auto"})),
+        (
+            "--v2 reply<< --engine auto",
+            Line("ask", "", "reply", {"--traditional": "", "--engine": "auto"}),
+        ),
         ("--model 'a b.gguf' x", Line("ask", "x", options={"--model": "a b.gguf"})),
         (
             'stage critic --model m --system "Find the flaw." --temperature .5',
@@ -72,7 +76,8 @@ def test_in_a_cell_the_first_word_is_never_a_verb() -> None:
 )
 def test_what_cannot_be_read_is_one_line_with_its_cure(text: str, said: str) -> None:
     with pytest.raises(UsageError) as raised:
-        lines.layer_of(read(text))
+        line = read(text)
+        (stage_of if line.verb == "stage" else lines.layer_of)(line)
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -85,18 +90,19 @@ def test_any_line_is_read_or_refused_in_one_line(text: str) -> None:
         assert "\n" not in str(error)
 
 
+ASK = lines.VERBS["ask"].known("notebook")
 _WORDS = st.from_regex(r"[a-z0-9:._]{1,9}", fullmatch=True).filter(lambda w: w not in lines.VERBS)
 
 
 @given(
-    st.dictionaries(st.sampled_from(sorted(ASK)), _WORDS),
+    st.dictionaries(st.sampled_from(sorted({each.name for each in ASK.values()})), _WORDS),
     st.none() | st.from_regex(r"[a-z]{1,5}", fullmatch=True),
     st.lists(_WORDS, min_size=1, max_size=4).map(" ".join),
 )
 def test_what_is_written_is_what_is_read(
     options: dict[str, str], name: str | None, question: str
 ) -> None:
-    given_ = {option: value if ASK[option] else "" for option, value in options.items()}
+    given_ = {option: value if ASK[option].value else "" for option, value in options.items()}
     head = [f"{option} {value}".strip() for option, value in given_.items()]
     head += [f"{name} <<"] if name else []
     assert read(" ".join([*head, question])) == Line("ask", question, name, given_)

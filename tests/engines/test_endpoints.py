@@ -503,7 +503,7 @@ def test_nothing_past_this_machine_is_warmed_or_brought_beside_a_stage(
 
 
 def listed(session: Session) -> Awaitable[None]:
-    return endpoint_verb.endpoints(session, lines.read("endpoints"))
+    return endpoint_verb.verb(session, lines.read("endpoints"))
 
 
 def test_the_verb_lists_each_with_its_models_or_why_it_is_not_reachable(

@@ -16,7 +16,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mirador_magic.commands.line import DEPTHS
+from mirador_magic.commands.table import DEPTHS
 from mirador_magic.errors import UsageError
 from mirador_magic.routing.router import FIRST, STAGES
 from mirador_magic.session.session import Request
