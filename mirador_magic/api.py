@@ -49,8 +49,8 @@ async def ask(
 def configure(**values: object) -> None:
     """Set these for all that is asked from now on: configure(engine="embedded", temperature=0.2).
 
-    A value for one stage goes by configure(**{"deep_analysis.temperature": 0.3}); None takes a value
-    back. Raises UsageError for a name or a value that cannot be.
+    A value for one stage goes by `configure(**{"deep_analysis.temperature": 0.3})`; None takes a
+    value back. Raises UsageError for a name or a value that cannot be.
     """
     current().configure(values, "configure()")
 
