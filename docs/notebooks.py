@@ -19,6 +19,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from traitlets.config import Config
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"
@@ -112,14 +113,18 @@ def main() -> int:
         for path in sorted(Path(folder, "notebooks").glob("0*.ipynb")):
             if path.stem != UNEXECUTED:
                 print(path.stem, flush=True)
-                _execute(path)
+                _execute(
+                    path, Config({"KernelManager": {"transport": "ipc", "ip": f"{folder}/at"}})
+                )
     return 0
 
 
-def _execute(path: Path) -> None:
+def _execute(path: Path, config: Config) -> None:
     notebook = _read(path)
     where = {"metadata": {"path": str(path.parent)}}
-    NotebookClient(notebook, timeout=1800, resources=where, store_widget_state=False).execute()
+    NotebookClient(
+        notebook, timeout=1800, resources=where, store_widget_state=False, config=config
+    ).execute()
     nbformat.write(notebook, EXECUTED / path.name)
 
 
