@@ -20,6 +20,7 @@ release = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 exclude_patterns = ["_build"]
+smartquotes = False  # they would stand in commands, too
 default_role = "code"  # `name` in a docstring
 suppress_warnings = ["misc.highlighting_failure"]  # %%mirador is no Python
 

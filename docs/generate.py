@@ -31,7 +31,7 @@ TROUBLESHOOTING = """\
 
 ## What the doctor finds
 
-Words in capitals are filled in. *Its cure* and *error* stand for what the error itself says.
+✗ does not work, ! works and could be better. Words in capitals are filled in: ERROR is what an error says, ITS CURE the command that it names.
 
 """
 
@@ -47,15 +47,19 @@ def pages() -> dict[str, str]:
 def troubleshooting() -> str:
     """The page of what the doctor finds, with what it says and what mends it."""
     rows = [
-        f"| {each.topic} | {_LEVELS[each.level]} | {_cell(each.what)} | {_cell(each.cure)} |"
+        f"| {each.topic} | {_LEVELS[each.level]} | {_said(each)} | {_cell(each.cure)} |"
         for each in vars(kinds).values()
         if isinstance(each, Kind)
     ]
-    head = ["| what | | it says | what mends it |", "|---|---|---|---|"]
+    head = ["| what is examined | | what it says | what mends it |", "|---|---|---|---|"]
     return TROUBLESHOOTING + "\n".join([*head, *rows]) + "\n"
 
 
 _LEVELS = {"ok": "✓", "warn": "!", "bad": "✗"}
+
+
+def _said(kind: Kind) -> str:
+    return f"{kind.when}: {_cell(kind.what)}" if kind.when else _cell(kind.what)
 
 
 def _cell(template: str) -> str:

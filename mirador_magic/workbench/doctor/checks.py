@@ -59,7 +59,7 @@ def _aged(kind: Kind, name: str, version: Version, least: str, harm: str = "") -
     there = version(name)
     if _is_at_least(there, least):
         return ok(kind.topic, f"{name} {there}")
-    return kind.found(name=name, there=there or "(none)", least=least, harm=harm)
+    return kind.found(package=name, version=there or "(none)", minimum=least, harm=harm)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -85,7 +85,7 @@ def nesting(loop: asyncio.AbstractEventLoop, version: Version) -> list[Finding]:
     if not nester and loses:
         return [kinds.NO_NESTER.found()]
     if nester and loses and not _is_at_least(nester, "1.7.3"):
-        return [kinds.NESTER_OLD.found(there=nester)]
+        return [kinds.NESTER_OLD.found(version=nester)]
     rest = f"nest_asyncio2 {nester}" if nester else "nest_asyncio"
     return [ok("loop", f"cells are awaited; what cannot be is nested by {rest}")]
 
@@ -127,7 +127,7 @@ def memory_needs(
     there = {plain(model.name) for model in resident}
     need, most = sum(sizes.values()), max(sizes.values(), default=0)
     rest = sum(size for name, size in sizes.items() if plain(name) not in there)
-    what = f"the stages' models take {_gb(need)}, more with their context"
+    what = kinds.TAKE.format(need=_gb(need))
     if not need:
         return ok("memory", "the engine does not tell how large the models are")
     if any(model.vram for model in resident):
@@ -137,9 +137,9 @@ def memory_needs(
     if most > total:
         return kinds.TOO_LARGE.found(most=_gb(most), total=_gb(total))
     if need > total:
-        return kinds.CROWDED.found(need=what, total=_gb(total))
+        return kinds.CROWDED.found(need=_gb(need), total=_gb(total))
     if free and rest > free:
-        return kinds.FULL.found(need=what, rest=_gb(rest), free=_gb(free), total=_gb(total))
+        return kinds.FULL.found(need=_gb(need), rest=_gb(rest), free=_gb(free), total=_gb(total))
     return ok("memory", f"{what}; {_gb(free)} are free of {_gb(total)}")
 
 
@@ -149,10 +149,10 @@ def residency(resident: Sequence[ModelInfo], *, tells_gpu: bool) -> Finding:
         return ok("residency", "no model is in memory")
     halves = [model.name for model in resident if 0 < model.vram < model.size]
     told = [f"{m.name} ({_place(m, tells_gpu)})" for m in resident]
-    what = f"in memory: {', '.join(told)}"
+    there = ", ".join(told)
     if halves:
-        return kinds.HALF_ON_GPU.found(models=what, model=halves[0])
-    return ok("residency", what)
+        return kinds.HALF_ON_GPU.found(models=there, model=halves[0])
+    return ok("residency", f"in memory: {there}")
 
 
 def _place(model: ModelInfo, tells_gpu: bool) -> str:

@@ -187,7 +187,7 @@ class Patient:
         ]
         if gone and self._running:
             mine = self._running[0].model
-            found.append(kinds.PUSHED_OUT.found(model=mine, gone=", ".join(gone)))
+            found.append(kinds.PUSHED_OUT.found(model=mine, others=", ".join(gone)))
         sizes = {plain(each.model): self._sizes.get(plain(each.model), 0) for each in self._running}
         total, free = checks.memory() if _is_here(self.engine) else (0, 0)
         return [*found, checks.memory_needs(sizes, resident, total, free)]
@@ -195,7 +195,7 @@ class Patient:
 
 def _in_time(first: float, kind: Kind, stage: ModelStage) -> Finding:
     """What `kind` tells of the time to the first token, which is well where it was short."""
-    told = kind.found(model=stage.model, first=seconds(first), stage=stage.name)
+    told = kind.found(model=stage.model, time=seconds(first), stage=stage.name)
     return told if first > FIRST_TOKEN_S else ok(told.topic, told.what)
 
 

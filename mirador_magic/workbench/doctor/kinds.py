@@ -12,12 +12,16 @@ from mirador_magic.workbench.doctor.finding import Finding, Level, note
 
 @dataclass(frozen=True)
 class Kind:
-    """What may be wrong with a `topic`; `what` and `cure` are templates of str.format."""
+    """What may be wrong with a `topic`; `what` and `cure` are templates of str.format.
+
+    `when` tells it to readers of the page, where what it says is an error's own words.
+    """
 
     topic: str
     what: str
     cure: str
     level: Level = "warn"
+    when: str = ""
 
     def found(self, topic: str = "", **given: object) -> Finding:
         """The finding, its braces filled. A `topic` is given where several have it."""
@@ -25,21 +29,23 @@ class Kind:
         return note(self.level, topic or self.topic, what, cure)
 
 
-_UPDATE = '%pip install -U "{name}>={least}", and restart the kernel'
+TAKE = "the stages' models take {need}, more with their context"
+
+_UPDATE = '%pip install -U "{package}>={minimum}", and restart the kernel'
 _NESTER = '%pip install -U "nest-asyncio2>=1.7.3"'
 _SMALLER = "take smaller models, or ask --fast: %mirador settings tells which are in force"
 _OTHER = "take another model for it: %mirador settings tells which are in force"
 _LESS_THINKING = "mirador_magic.configure(**{{'{stage}.think': 'off'}})"
 
-SETTING = Kind("settings", "{error}", "{its_cure}", "bad")
-KERNEL_OLD = Kind("kernel", "{name} {there} is old: {harm}", _UPDATE)
-FRONT_END_OLD = Kind("front end", "{name} {there} is old: panels may not show", _UPDATE)
+SETTING = Kind("settings", "{error}", "{its_cure}", "bad", "a setting cannot be read")
+KERNEL_OLD = Kind("kernel", "{package} {version} is old: {harm}", _UPDATE)
+FRONT_END_OLD = Kind("front end", "{package} {version} is old: panels may not show", _UPDATE)
 NO_WIDGETS = Kind(
     "front end",
     "JupyterLab here has no jupyterlab_widgets: panels show as text",
     "%pip install jupyterlab_widgets",
 )
-CLIENT_OLD = Kind("client", "{name} {there} is old: it tells no log-probabilities", _UPDATE)
+CLIENT_OLD = Kind("client", "{package} {version} is old: it tells no log-probabilities", _UPDATE)
 LOOP_PATCHED = Kind(
     "loop",
     "nest_asyncio 1.6 has patched it: cells queued behind a nested run are lost",
@@ -50,7 +56,7 @@ NO_NESTER = Kind(
 )
 NESTER_OLD = Kind(
     "loop",
-    "nest_asyncio2 {there} loses cells that are queued behind one under %%time",
+    "nest_asyncio2 {version} loses cells that are queued behind one under %%time",
     f"{_NESTER}, and restart the kernel",
 )
 SOCKS = Kind(
@@ -64,7 +70,7 @@ BEHIND_PROXY = Kind(
     "Mirador goes past {names}, and {host} may be behind it",
     "tunnel to it: ssh -L 11434:127.0.0.1:11434 HOST, and %env OLLAMA_HOST={local}",
 )
-ENDPOINT = Kind("endpoints", "{error}", "{its_cure}", "bad")
+ENDPOINT = Kind("endpoints", "{error}", "{its_cure}", "bad", "an endpoint does not answer")
 ENDPOINT_MODEL = Kind(
     "endpoints",
     "{stage}: {endpoint} does not list {model}",
@@ -76,7 +82,7 @@ CLEAR_KEY = Kind(
     "the key of {endpoint} goes over the network as clear text",
     "https:// in base_url below {table}",
 )
-NO_ENGINE = Kind("engine", "{error}", "{its_cure}", "bad")
+NO_ENGINE = Kind("engine", "{error}", "{its_cure}", "bad", "no engine answers")
 OTHER_ENGINE = Kind("engine", "{error}; {engine} answers in its place", "{its_cure}")
 _ELSEWHERE = "{setting} says {host}, but {engine} answers at {local}"
 HOST_SET = Kind("host", _ELSEWHERE, "mirador_magic.configure(host='{local}')")
@@ -87,15 +93,15 @@ NO_MODEL = Kind(
 )
 COLD = Kind(
     "first token",
-    "{model}: {first} cold, with loading it",
+    "{model}: {time} cold, with loading it",
     "load it before the first question: %mirador warm; pre_warm = on does it by itself",
 )
 SLOW = Kind(
     "first token",
-    "{model}: {first} warm",
+    "{model}: {time} warm",
     "a smaller model: mirador_magic.configure(**{{'{stage}.model': NAME}}), or a GPU",
 )
-THINKS_FIRST = Kind("first token", "{model}: {first} warm", f"it thinks first: {_LESS_THINKING}")
+THINKS_FIRST = Kind("first token", "{model}: {time} warm", f"it thinks first: {_LESS_THINKING}")
 SILENT = Kind("first token", "{model} ended without a word", _OTHER, "bad")
 ONLY_THINKS = Kind(
     "first token",
@@ -115,22 +121,22 @@ OLLAMA_OLD = Kind(
 )
 HALF_ON_GPU = Kind(
     "residency",
-    "{models}; what is not on the GPU is slow",
+    "in memory: {models}; what is not on the GPU is slow",
     "give {model} less context (--num-ctx 2048), or take a smaller model",
 )
 PUSHED_OUT = Kind(
     "residency",
-    "for {model}, {gone} had to leave memory",
+    "for {model}, {others} had to leave memory",
     "take smaller models, or less context: --num-ctx 2048",
 )
 TOO_LARGE = Kind(
     "memory", "the largest model alone has {most}, the machine {total}", _SMALLER, "bad"
 )
-CROWDED = Kind("memory", "{need}, the machine {total}: they push each other out", _SMALLER)
+CROWDED = Kind("memory", f"{TAKE}, the machine {{total}}: they push each other out", _SMALLER)
 FULL = Kind(
     "memory",
-    "{need}; {rest} are still to come, {free} are free of {total}",
+    f"{TAKE}; {{rest}} are still to come, {{free}} are free of {{total}}",
     "close what takes memory, or unload a model that you do not need: ollama stop NAME",
 )
 TIMED_OUT = Kind("any", "nothing came within {limit} s", "{usual_cure}", "bad")
-FAILED = Kind("any", "{error}", "{its_cure}", "bad")
+FAILED = Kind("any", "{error}", "{its_cure}", "bad", "a step of the examination failed")
