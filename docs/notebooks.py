@@ -43,7 +43,7 @@ def page(notebook: nbformat.NotebookNode) -> str:
             parts.append(_words(cell.source))
         elif cell.cell_type == "code":
             parts.append(_fence("{code-block} ipython3\n:class: guide-code", cell.source))
-            parts += map(_output, cell.outputs)
+            parts += map(_output, _joined(cell.outputs))
     if not any(cell.get("outputs") for cell in notebook.cells):
         parts.insert(1, f"*{_BARE}*")
     return "\n\n".join(filter(None, parts)) + "\n"
@@ -70,6 +70,18 @@ def _words(source: str) -> str:
     return source.replace("](pictures/", "](../../notebooks/pictures/")
 
 
+def _joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """The outputs, what was printed piece by piece in one."""
+    joined: list[nbformat.NotebookNode] = []
+    for output in outputs:
+        before = joined[-1] if joined else {}
+        if output.output_type == before.get("output_type") == "stream":
+            joined[-1] = nbformat.from_dict({**before, "text": before["text"] + output.text})
+        else:
+            joined.append(output)
+    return joined
+
+
 def _output(output: nbformat.NotebookNode) -> str:
     if output.output_type == "stream":
         return _text(output.text)
@@ -85,7 +97,8 @@ def _output(output: nbformat.NotebookNode) -> str:
 
 
 def _text(text: str) -> str:
-    plain = html.escape(_ANSI.sub("", text).strip("\n"))
+    lines = _ANSI.sub("", text).strip("\r\n").split("\n")
+    plain = html.escape("\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines))
     return _raw(f"<pre>{plain}</pre>") if plain else ""
 
 
