@@ -4,7 +4,7 @@ BIN := .venv/bin
 PICTURES := reopened-dark.png view-done-dark.png $(addsuffix -light.png,route live \
 	controls benchmark metrics dashboard compare tuner calibration)
 
-.PHONY: demo test litellm lab bench router screenshots docs-pages venv lint clean
+.PHONY: demo test litellm lab docs docs-guides bench router screenshots venv lint clean
 
 demo: venv  ## run the quick-start notebook on the engine that is there, print the answer
 	$(BIN)/python -m notebooks.demo
@@ -23,6 +23,15 @@ litellm: .venv/litellm/.ready  ## the proxy that the tests of a cluster start: 0
 
 lab: venv  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
+
+docs: venv  ## the pages of docs/, in build/docs; the guides with the outputs that docs-guides left
+	$(BIN)/python -m docs.generate
+	$(BIN)/sphinx-build -W --keep-going -q docs build/docs
+	@echo build/docs/index.html
+
+docs-guides: venv  ## execute guides 01 to 07 on SmolLM2, then build the docs: minutes
+	$(BIN)/python -m docs.notebooks
+	$(MAKE) docs
 
 bench: venv  ## what a user waits for, beside its baselines
 	$(BIN)/python -m benchmarks.kernel
@@ -43,10 +52,6 @@ router:  ## train the router anew: two minutes
 screenshots: venv  ## the README's pictures, from real runs of SmolLM2, most of them in JupyterLab
 	MIRADOR_REQUIRE_REAL=1 MIRADOR_SCREENSHOTS=build/pictures $(BIN)/python -m pytest tests/browser/test_alone.py tests/guides/test_guides.py tests/views/test_terminal.py
 	cd build/pictures && cp terminal.svg $(PICTURES) ../../notebooks/pictures
-
-docs-pages: venv  ## the page of commands and settings, from the table that they stand in
-	mkdir -p docs
-	$(BIN)/python -m mirador_magic.commands.page docs/commands.md
 
 lint: venv
 	$(BIN)/ruff check

@@ -32,7 +32,7 @@ async def ask(
 
     `stages` names them; without it `depth` ("simple", "medium", "complex") does, or the question's own
     route. `follow` continues the conversation of the last answer. `settings` hold for this question:
-    ask("why?", engine="embedded", temperature=0.1). Raises the first cause where every stage failed.
+    `ask("why?", engine="embedded", temperature=0.1)`. Raises the first cause where every stage failed.
     """
     session = current()
     return await session.start(
@@ -47,10 +47,10 @@ async def ask(
 
 
 def configure(**values: object) -> None:
-    """Set these for all that is asked from now on: configure(engine="embedded", temperature=0.2).
+    """Set these for all that is asked from now on: `configure(engine="embedded", temperature=0.2)`.
 
-    A value for one stage goes by configure(**{"deep_analysis.temperature": 0.3}); None takes a value
-    back. Raises UsageError for a name or a value that cannot be.
+    A value for one stage goes by `configure(**{"deep_analysis.temperature": 0.3})`; None takes a
+    value back. Raises UsageError for a name or a value that cannot be.
     """
     current().configure(values, "configure()")
 

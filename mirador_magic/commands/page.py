@@ -1,11 +1,9 @@
-"""The page "Commands and settings" in Markdown: `python -m mirador_magic.commands.page [FILE]`."""
+"""The page "Commands and settings" in Markdown, docs/commands.md: `make docs` writes it."""
 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from mirador_magic.commands import table
 from mirador_magic.commands.command import Command, Option
@@ -128,14 +126,3 @@ def _code(text: str) -> str:
 def _prose(text: str) -> str:
     """A sentence, its options and its JSON as code."""
     return re.sub(r"(?<!\S)--?[a-z][\w-]*|\{.*\}", lambda found: f"`{found[0]}`", text)
-
-
-def main() -> None:
-    if sys.argv[1:]:
-        Path(sys.argv[1]).write_text(page(), encoding="utf-8")
-    else:
-        print(page(), end="")
-
-
-if __name__ == "__main__":
-    main()

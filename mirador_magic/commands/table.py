@@ -2,7 +2,7 @@
 
 The line's parser, the shell's, completion, `%%mirador?`, `mirador --help` and docs/commands.md read
 it. To add a verb, write its function, `async def verb(session, read)`, and a row here; to add an
-option, write it into the verb's row, and read it from `read.options`. `make docs-pages` writes the
+option, write it into the verb's row, and read it from `read.options`. `make docs` writes the
 page anew. What may be set stands in `settings/keys.py`, and is an option here by itself.
 """
 

@@ -100,7 +100,7 @@ def test_the_help_of_a_verb_has_each(command: Command) -> None:
 
 
 def test_the_page_is_of_this_table() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page(), "make docs-pages writes it anew"
+    assert PAGE.read_text(encoding="utf-8") == page(), "make docs writes it anew"
     for command in COMMANDS:
         assert f"### `{command.name}`\n" in page()
     for key, each in KEYS.items():

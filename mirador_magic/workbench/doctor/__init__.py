@@ -19,9 +19,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from mirador_magic.commands.line import Line
 from mirador_magic.errors import MiradorError
 from mirador_magic.session.session import Session
-from mirador_magic.workbench.doctor import checks, endpoints
+from mirador_magic.workbench.doctor import checks, endpoints, kinds
 from mirador_magic.workbench.doctor.engine import ANEW, Patient
-from mirador_magic.workbench.doctor.finding import Finding, as_json, exit_code, line, note
+from mirador_magic.workbench.doctor.finding import Finding, as_json, exit_code, line
 from mirador_magic.workbench.doctor.settings_in_force import in_force
 
 __all__ = ["Finding", "as_json", "examine", "exit_code", "line", "verb"]
@@ -90,9 +90,10 @@ async def _within(topic: str, limit: float, step: Awaitable[list[Finding]]) -> l
         async with asyncio.timeout(limit):
             return await step
     except TimeoutError:
-        return [note("bad", topic, f"nothing came within {limit:g} s", usual)]
+        return [kinds.TIMED_OUT.found(topic, limit=f"{limit:g}", usual_cure=usual)]
     except MiradorError as error:
-        return [note("bad", topic, error.what, error.cure or usual)]
+        return [kinds.FAILED.found(topic, error=error.what, its_cure=error.cure or usual)]
     except Exception as error:  # what nobody foresaw is a finding too, and the rest is examined
         log.info("the doctor stumbled over %s", topic, exc_info=True)
-        return [note("bad", topic, f"{type(error).__name__}: {error}", usual)]
+        what = f"{type(error).__name__}: {error}"
+        return [kinds.FAILED.found(topic, error=what, its_cure=usual)]

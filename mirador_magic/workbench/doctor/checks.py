@@ -13,7 +13,9 @@ from pathlib import Path
 
 from mirador_magic.engines.base import ModelInfo
 from mirador_magic.stages import plain
-from mirador_magic.workbench.doctor.finding import Finding, note
+from mirador_magic.workbench.doctor import kinds
+from mirador_magic.workbench.doctor.finding import Finding, ok
+from mirador_magic.workbench.doctor.kinds import Kind
 
 Version = Callable[[str], str]  # of an installed distribution, "" where there is none
 
@@ -28,40 +30,36 @@ def installed(name: str) -> str:
 def versions(version: Version) -> list[Finding]:
     """What of Mirador, the kernel, the front end and the client is there, and what is too old."""
     system = f"Python {platform.python_version()} on {platform.system()}"
-    mirador = note("ok", "mirador", f"{version('mirador-magic') or 'from source'}, {system}")
-    client = _aged("client", "ollama", version, "0.6", "it tells no log-probabilities")
+    mirador = ok("mirador", f"{version('mirador-magic') or 'from source'}, {system}")
+    client = _aged(kinds.CLIENT_OLD, "ollama", version, "0.6")
     return [mirador, _kernel(version), *_front_end(version), client]
 
 
 def _kernel(version: Version) -> Finding:
     kernel, harm = version("ipykernel"), "the panel's Stop works in JupyterLab alone"
     if not kernel:
-        return note("ok", "kernel", "no ipykernel: a terminal, without panels")
+        return ok("kernel", "no ipykernel: a terminal, without panels")
     if not _is_at_least(kernel, "7"):
         harm = "no Stop button while a cell runs: the kernel's interrupt stops it"
-    return _aged("kernel", "ipykernel", version, "7.4", harm)
+    return _aged(kinds.KERNEL_OLD, "ipykernel", version, "7.4", harm)
 
 
 def _front_end(version: Version) -> list[Finding]:
     least = {"ipywidgets": "8.1", "anywidget": "0.9.13", "jupyterlab": "4.0"}
     seen = [
-        _aged("front end", name, version, least[name], "panels may not show")
-        for name in least
-        if version(name)
+        _aged(kinds.FRONT_END_OLD, name, version, least[name]) for name in least if version(name)
     ]
     if version("jupyterlab") and not version("jupyterlab-widgets"):
-        what = "JupyterLab here has no jupyterlab_widgets: panels show as text"
-        seen.append(note("warn", "front end", what, "%pip install jupyterlab_widgets"))
+        seen.append(kinds.NO_WIDGETS.found())
     return seen
 
 
-def _aged(topic: str, name: str, version: Version, least: str, harm: str) -> Finding:
+def _aged(kind: Kind, name: str, version: Version, least: str, harm: str = "") -> Finding:
     """`harm` is what comes of it where it is older than `least`."""
     there = version(name)
     if _is_at_least(there, least):
-        return note("ok", topic, f"{name} {there}")
-    cure = f'%pip install -U "{name}>={least}", and restart the kernel'
-    return note("warn", topic, f"{name} {there or '(none)'} is old: {harm}", cure)
+        return ok(kind.topic, f"{name} {there}")
+    return kind.found(package=name, version=there or "(none)", minimum=least, harm=harm)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -79,32 +77,27 @@ def nesting(loop: asyncio.AbstractEventLoop, version: Version) -> list[Finding]:
     is_patched_by_old = getattr(kind, "_nest_patched", False) and patch == "nest_asyncio"
     loses = _is_at_least(version("ipykernel"), "7.1")
     if is_patched_by_old and loses:
-        what = "nest_asyncio 1.6 has patched it: cells queued behind a nested run are lost"
-        cure = "apply nest_asyncio2 in its place, and restart the kernel"
-        return [note("warn", "loop", what, cure)]
+        return [kinds.LOOP_PATCHED.found()]
     if not isinstance(loop, asyncio.BaseEventLoop):
         what = f"{kind.__module__} cannot nest: under %%time a cell runs in a thread of its own"
-        return [note("ok", "loop", what)]
-    nester, get = version("nest-asyncio2"), '%pip install -U "nest-asyncio2>=1.7.3"'
+        return [ok("loop", what)]
+    nester = version("nest-asyncio2")
     if not nester and loses:
-        what = "no nest_asyncio2: under %%time a cell runs in a thread of its own"
-        return [note("warn", "loop", what, get)]
+        return [kinds.NO_NESTER.found()]
     if nester and loses and not _is_at_least(nester, "1.7.3"):
-        what = f"nest_asyncio2 {nester} loses cells that are queued behind one under %%time"
-        return [note("warn", "loop", what, f"{get}, and restart the kernel")]
+        return [kinds.NESTER_OLD.found(version=nester)]
     rest = f"nest_asyncio2 {nester}" if nester else "nest_asyncio"
-    return [note("ok", "loop", f"cells are awaited; what cannot be is nested by {rest}")]
+    return [ok("loop", f"cells are awaited; what cannot be is nested by {rest}")]
 
 
 def proxies(environ: Mapping[str, str], version: Version) -> Finding:
     """Proxies are no hindrance on the way to Ollama. Their values may hold passwords: names alone."""
     named = proxies_set(environ)
     if not named:
-        return note("ok", "proxy", "none is set")
+        return ok("proxy", "none is set")
     if any(environ[name].startswith("socks") for name in named) and not version("socksio"):
-        what = f"{', '.join(named)}: Ollama's client cannot be imported beside a SOCKS proxy"
-        return note("bad", "proxy", what, "%pip install socksio")
-    return note("ok", "proxy", f"{', '.join(named)} set, and no matter: Ollama is asked directly")
+        return kinds.SOCKS.found(names=", ".join(named))
+    return ok("proxy", f"{', '.join(named)} set, and no matter: Ollama is asked directly")
 
 
 def proxies_set(environ: Mapping[str, str]) -> list[str]:
@@ -134,38 +127,32 @@ def memory_needs(
     there = {plain(model.name) for model in resident}
     need, most = sum(sizes.values()), max(sizes.values(), default=0)
     rest = sum(size for name, size in sizes.items() if plain(name) not in there)
-    what = f"the stages' models take {_gb(need)}, more with their context"
+    what = kinds.TAKE.format(need=_gb(need))
     if not need:
-        return note("ok", "memory", "the engine does not tell how large the models are")
+        return ok("memory", "the engine does not tell how large the models are")
     if any(model.vram for model in resident):
-        return note("ok", "memory", f"{what}; how much the GPU has is not told")
+        return ok("memory", f"{what}; how much the GPU has is not told")
     if not total:
-        return note("ok", "memory", f"{what}; how much memory there is cannot be told from here")
-    smaller = "take smaller models, or ask --fast: %mirador settings tells which are in force"
+        return ok("memory", f"{what}; how much memory there is cannot be told from here")
     if most > total:
-        what = f"the largest model alone has {_gb(most)}, the machine {_gb(total)}"
-        return note("bad", "memory", what, smaller)
+        return kinds.TOO_LARGE.found(most=_gb(most), total=_gb(total))
     if need > total:
-        what += f", the machine {_gb(total)}: they push each other out"
-        return note("warn", "memory", what, smaller)
+        return kinds.CROWDED.found(need=_gb(need), total=_gb(total))
     if free and rest > free:
-        what += f"; {_gb(rest)} are still to come, {_gb(free)} are free of {_gb(total)}"
-        cure = "close what takes memory, or unload a model that you do not need: ollama stop NAME"
-        return note("warn", "memory", what, cure)
-    return note("ok", "memory", f"{what}; {_gb(free)} are free of {_gb(total)}")
+        return kinds.FULL.found(need=_gb(need), rest=_gb(rest), free=_gb(free), total=_gb(total))
+    return ok("memory", f"{what}; {_gb(free)} are free of {_gb(total)}")
 
 
 def residency(resident: Sequence[ModelInfo], *, tells_gpu: bool) -> Finding:
     """Which models are in memory, and on what they run where the engine tells that."""
     if not resident:
-        return note("ok", "residency", "no model is in memory")
+        return ok("residency", "no model is in memory")
     halves = [model.name for model in resident if 0 < model.vram < model.size]
     told = [f"{m.name} ({_place(m, tells_gpu)})" for m in resident]
-    what = f"in memory: {', '.join(told)}"
+    there = ", ".join(told)
     if halves:
-        cure = f"give {halves[0]} less context (--num-ctx 2048), or take a smaller model"
-        return note("warn", "residency", f"{what}; what is not on the GPU is slow", cure)
-    return note("ok", "residency", what)
+        return kinds.HALF_ON_GPU.found(models=there, model=halves[0])
+    return ok("residency", f"in memory: {there}")
 
 
 def _place(model: ModelInfo, tells_gpu: bool) -> str:

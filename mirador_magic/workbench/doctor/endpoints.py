@@ -9,7 +9,8 @@ from mirador_magic.engines.by_endpoint import Look
 from mirador_magic.errors import UsageError
 from mirador_magic.session.session import Session
 from mirador_magic.stages import ModelStage
-from mirador_magic.workbench.doctor.finding import Finding, note
+from mirador_magic.workbench.doctor import kinds
+from mirador_magic.workbench.doctor.finding import Finding, ok
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -34,9 +35,10 @@ def at_home(session: Session, stages: Sequence[ModelStage]) -> Sequence[ModelSta
 def _answer(look: Look) -> Finding:
     name, url = look.endpoint.name, look.endpoint.base_url
     if look.error:
-        return note("bad", "endpoints", look.error.what, look.error.cure or look.endpoint.table)
+        cure = look.error.cure or look.endpoint.table
+        return kinds.ENDPOINT.found(error=look.error.what, its_cure=cure)
     took = f"{(look.latency or 0) * 1000:.0f} ms, {len(look.models)} models"
-    return note("ok", "endpoints", f"{name} at {url}: {took}")
+    return ok("endpoints", f"{name} at {url}: {took}")
 
 
 def _models(look: Look, stages: Sequence[ModelStage]) -> list[Finding]:
@@ -45,10 +47,9 @@ def _models(look: Look, stages: Sequence[ModelStage]) -> list[Finding]:
         return []
     mine = [stage for stage in stages if stage.model.startswith(f"{look.endpoint.name}/")]
     return [
-        note("bad", "endpoints", f"{stage.name}: {look.endpoint.name} does not list {model}", cure)
+        kinds.ENDPOINT_MODEL.found(stage=stage.name, endpoint=look.endpoint.name, model=model)
         for stage in mine
         if (model := stage.model.partition("/")[2]) not in look.models
-        and (cure := "%mirador endpoints lists those that it has")
     ]
 
 
@@ -58,5 +59,4 @@ def _clear(look: Look) -> list[Finding]:
     has_secret = at.api_key_env or at.keyring or at.headers
     if parts.scheme == "https" or parts.hostname in _LOOPBACK or not has_secret:
         return []
-    what = f"the key of {at.name} goes over the network as clear text"
-    return [note("warn", "endpoints", what, f"https:// in base_url below {at.table}")]
+    return [kinds.CLEAR_KEY.found(endpoint=at.name, table=at.table)]

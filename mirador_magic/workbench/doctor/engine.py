@@ -18,15 +18,14 @@ from mirador_magic.pipeline import prompts
 from mirador_magic.session.session import Session
 from mirador_magic.settings.settings import Settings
 from mirador_magic.stages import DEFAULT_STAGES, ModelStage, install_command, plain
-from mirador_magic.workbench.doctor import checks
-from mirador_magic.workbench.doctor.finding import Finding, Level, note
+from mirador_magic.workbench.doctor import checks, kinds
+from mirador_magic.workbench.doctor.finding import Finding, ok
+from mirador_magic.workbench.doctor.kinds import Kind
 
 LOCAL = "http://127.0.0.1:11434"
 FIRST_TOKEN_S = 1.0  # the first token that Mirador promises
 TOKENS = 32  # of an answer, at the most
 ANEW = "run it again; if it stays so, start the engine anew: ollama serve"
-
-_THINK_LESS = "mirador_magic.configure(**{{'{}.think': 'off'}})"
 
 
 @dataclass(frozen=True)
@@ -66,15 +65,16 @@ class Patient:
             models = tuple(stage.model for stage in self._stages)
             engine = self.engine = await engines.answering(name, self._settings, models)
         except EngineUnavailable as error:
-            said = note("bad", "engine", error.what, error.cure or ANEW)
+            said = kinds.NO_ENGINE.found(error=error.what, its_cure=error.cure or ANEW)
             return [said, *await self._ways()]
-        found = [note("ok", "engine", f"{engine.label}{_where(engine)}")]
+        found = [ok("engine", f"{engine.label}{_where(engine)}")]
         if name == "auto" and engine.name != "ollama":
             try:
                 await engines.ollama(self._settings)
             except EngineUnavailable as error:
-                what = f"{error.what}; {engine.label} answers in its place"
-                found = [note("warn", "engine", what, error.cure or ANEW), *await self._ways()]
+                given = {"error": error.what, "its_cure": error.cure or ANEW}
+                said = kinds.OTHER_ENGINE.found(engine=engine.label, **given)
+                found = [said, *await self._ways()]
         return found
 
     async def _ways(self) -> list[Finding]:
@@ -85,17 +85,14 @@ class Patient:
             return []
         proxied = ", ".join(checks.proxies_set(self._environ))
         if proxied and not _is_loopback(host):
-            what = f"Mirador goes past {proxied}, and {host} may be behind it"
-            cure = f"tunnel to it: ssh -L 11434:127.0.0.1:11434 HOST, and %env OLLAMA_HOST={LOCAL}"
-            found.append(note("warn", "proxy", what, cure))
+            found.append(kinds.BEHIND_PROXY.found(names=proxied, host=host, local=LOCAL))
         with suppress(EngineUnavailable):
             here = OllamaEngine(LOCAL)
             await here.probe()
-            cure = f"mirador_magic.configure(host={LOCAL!r})"
-            if given.source == "OLLAMA_HOST":
-                cure = f"%env OLLAMA_HOST={LOCAL}"
-            what = f"{given.source} says {host}, but {here.label} answers at {LOCAL}"
-            found.append(note("warn", "host", what, cure))
+            is_variable = given.source == "OLLAMA_HOST"
+            kind = kinds.HOST_VARIABLE if is_variable else kinds.HOST_SET
+            said = {"setting": given.source, "host": host, "engine": here.label, "local": LOCAL}
+            found.append(kind.found(**said))
         return found
 
     async def list_models(self) -> list[Finding]:
@@ -104,16 +101,16 @@ class Patient:
         self._sizes = {plain(model.name): model.size for model in models}
         found = []
         for stage, need in zip(self._stages, provision.plan(self._stages, models), strict=True):
-            said = f"{stage.name}: {stage.model}"
             if need.state == "installed":
                 self._running.append(stage)
-                found.append(note("ok", "models", said))
+                found.append(ok("models", f"{stage.name}: {stage.model}"))
                 continue
             if need.instead:
                 self._running.append(provision.on(stage, need.instead))
-            what = f"{said} is not installed, {need.instead or 'and nothing'} answers"
-            level: Level = "warn" if need.instead else "bad"
-            found.append(note(level, "models", what, self._install(stage)))
+            kind = kinds.SUBSTITUTED if need.instead else kinds.NO_MODEL
+            install, other = self._install(stage), need.instead
+            told = kind.found(stage=stage.name, model=stage.model, other=other, install=install)
+            found.append(told)
         return found
 
     def _install(self, stage: ModelStage) -> str:
@@ -137,20 +134,14 @@ class Patient:
             return [self._silent(heard, stage)]
         self._answers, found = True, []
         if plain(stage.model) not in {plain(model.name) for model in self._before}:
-            what = f"{stage.model}: {seconds(heard.first)} cold, with loading it"
-            early = "load it before the first question: %mirador warm"
-            cure = f"{early}; pre_warm = on does it by itself"
-            found.append(_in_time(heard.first, what, cure))
+            found.append(_in_time(heard.first, kinds.COLD, stage))
         return [*found, self._confidence(heard.told)]
 
     def _confidence(self, is_told: bool) -> Finding:
         if is_told:
-            return note("ok", "confidence", "log-probabilities come: it is measured")
-        cure = "ask a real model: --engine auto"
-        if self.engine and self.engine.name == "ollama":
-            cure = "update Ollama to 0.12.11 or later: ollama --version tells which you have"
-        what = "no log-probabilities come: it is only declared, the same for every question"
-        return note("warn", "confidence", what, cure)
+            return ok("confidence", "log-probabilities come: it is measured")
+        is_ollama = self.engine is not None and self.engine.name == "ollama"
+        return (kinds.OLLAMA_OLD if is_ollama else kinds.NO_PROBABILITIES).found()
 
     async def ask_again(self) -> list[Finding]:
         """The second question, to what is warm now."""
@@ -159,19 +150,14 @@ class Patient:
         heard, stage = await self._ask("Ready?"), self._running[0]
         if heard.first is None:
             return [self._silent(heard, stage)]
-        own = f"{stage.name}.model"
-        cure = f"a smaller model: mirador_magic.configure(**{{{own!r}: NAME}}), or a GPU"
-        if heard.thought:
-            cure = f"it thinks first: {_THINK_LESS.format(stage.name)}"
-        return [_in_time(heard.first, f"{stage.model}: {seconds(heard.first)} warm", cure)]
+        kind = kinds.THINKS_FIRST if heard.thought else kinds.SLOW
+        return [_in_time(heard.first, kind, stage)]
 
     def _silent(self, heard: _Heard, stage: ModelStage) -> Finding:
-        other = "take another model for it: %mirador settings tells which are in force"
         if not heard.thought:
-            return note("bad", "first token", f"{stage.model} ended without a word", other)
-        what = f"{stage.model} has thought for {TOKENS} tokens, and written no word"
-        cure = other if stage.think is False else _THINK_LESS.format(stage.name)
-        return note("warn", "first token", what, cure)
+            return kinds.SILENT.found(model=stage.model)
+        kind = kinds.ONLY_THINKS_STILL if stage.think is False else kinds.ONLY_THINKS
+        return kind.found(model=stage.model, stage=stage.name, tokens=TOKENS)
 
     async def _ask(self, question: str) -> _Heard:
         """Ask the first stage's model as a run would, for a few tokens; nothing is hung up on."""
@@ -200,17 +186,17 @@ class Patient:
             if plain(model.name) not in there and (model.until is None or model.until > time.time())
         ]
         if gone and self._running:
-            what = f"for {self._running[0].model}, {', '.join(gone)} had to leave memory"
-            cure = "take smaller models, or less context: --num-ctx 2048"
-            found.append(note("warn", "residency", what, cure))
+            mine = self._running[0].model
+            found.append(kinds.PUSHED_OUT.found(model=mine, others=", ".join(gone)))
         sizes = {plain(each.model): self._sizes.get(plain(each.model), 0) for each in self._running}
         total, free = checks.memory() if _is_here(self.engine) else (0, 0)
         return [*found, checks.memory_needs(sizes, resident, total, free)]
 
 
-def _in_time(first: float, what: str, cure: str) -> Finding:
-    slow = first > FIRST_TOKEN_S
-    return note("warn" if slow else "ok", "first token", what, cure if slow else "")
+def _in_time(first: float, kind: Kind, stage: ModelStage) -> Finding:
+    """What `kind` tells of the time to the first token, which is well where it was short."""
+    told = kind.found(model=stage.model, time=seconds(first), stage=stage.name)
+    return told if first > FIRST_TOKEN_S else ok(told.topic, told.what)
 
 
 def _is_here(engine: Engine) -> bool:

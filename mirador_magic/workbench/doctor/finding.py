@@ -44,3 +44,8 @@ def as_json(findings: Sequence[Finding]) -> str:
 def note(level: Level, topic: str, what: str, cure: str = "") -> Finding:
     """A finding on one printable line, whatever text of a server or a file stands in it."""
     return Finding(level, topic, one_line(what), one_line(cure))
+
+
+def ok(topic: str, what: str) -> Finding:
+    """A finding of something that is as it should be."""
+    return note("ok", topic, what)

@@ -12,7 +12,8 @@ from mirador_magic.session.session import Session
 from mirador_magic.settings import settings as settings_
 from mirador_magic.settings.settings import Layer, Settings
 from mirador_magic.stages import DEFAULT_STAGES, ModelStage, agree, choose
-from mirador_magic.workbench.doctor.finding import Finding, note
+from mirador_magic.workbench.doctor import kinds
+from mirador_magic.workbench.doctor.finding import Finding, ok
 
 
 def in_force(
@@ -47,7 +48,7 @@ def _readable(session: Session, environ: Mapping[str, str]) -> tuple[Settings, l
 
 
 def _unread(error: UsageError) -> Finding:
-    return note("bad", "settings", error.what, error.cure or "%mirador settings")
+    return kinds.SETTING.found(error=error.what, its_cure=error.cure or "%mirador settings")
 
 
 def _set(session: Session) -> Finding:
@@ -55,7 +56,7 @@ def _set(session: Session) -> Finding:
     rows = [row for row in session.shown_settings() if row.source != "default"]
     told = [f"{row.name} = {_short(row.value)} ({row.source})" for row in rows]
     said = f"{', '.join(told)}; else" if told else "all"
-    return note("ok", "settings", f"{said} as it comes: %mirador settings lists them")
+    return ok("settings", f"{said} as it comes: %mirador settings lists them")
 
 
 def _short(text: str) -> str:

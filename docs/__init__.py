@@ -1,0 +1,1 @@
+"""The pages of Mirador, and what makes them."""
