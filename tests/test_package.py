@@ -1,16 +1,13 @@
-"""What is shipped: the public names, the wheel, and the README's stages."""
+"""What is shipped: the public names, and the README's stages."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import mirador_magic
-from tests.support.kernels import kernel
-from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).parent.parent
 
@@ -64,37 +61,6 @@ def test_importing_it_brings_no_notebook_library_and_no_client() -> None:
     code = "import sys, mirador_magic; print(*sys.modules)"
     loaded = _python(code, ROOT).split()
     assert not {"IPython", "ipywidgets", "ollama", "httpx", "xllamacpp"} & set(loaded)
-
-
-def test_the_wheel_installs_and_loads(tmp_path: Path) -> None:
-    pip = [sys.executable, "-m", "pip", "--quiet"]
-    build: list[str | Path] = [
-        *pip,
-        "wheel",
-        "--no-deps",
-        "--no-build-isolation",
-        "--wheel-dir",
-        tmp_path,
-        ROOT,
-    ]
-    subprocess.run(build, check=True, timeout=PATIENCE)
-    wheel = next(tmp_path.glob("*.whl"))
-    names = zipfile.ZipFile(wheel).namelist()
-    assert "mirador_magic/py.typed" in names
-    assert not [name for name in names if name.endswith(".gguf")]
-    assert not [
-        name for name in names if name.startswith(("tests", "notebooks", "benchmarks", "training"))
-    ]
-    site = tmp_path / "site"
-    subprocess.run(
-        [*pip, "install", "--no-deps", "--target", site, wheel], check=True, timeout=PATIENCE
-    )
-    with kernel({"PYTHONPATH": str(site)}, "%load_ext mirador_magic") as running:
-        assert str(site) in running.value("__import__('mirador_magic').__file__")
-        cell = running.run("%%mirador --engine scripted\nwhy?")
-        assert "no model wrote it" in cell.shown[0]["text/plain"]
-        cell = running.run("%%mirador --engine embedded --fast\nWhat is the capital of France?")
-        assert "smollm2 · done" in cell.shown[0]["text/plain"]  # which this environment has
 
 
 def _python(code: str, folder: Path) -> str:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
+from mirador_magic import plugins
 from mirador_magic.engines.base import Engine
 from mirador_magic.engines.embedded.engine import EmbeddedEngine
 from mirador_magic.engines.known_models import SMOLLM2, offered
 from mirador_magic.engines.ollama.engine import OllamaEngine
 from mirador_magic.engines.scripted import ScriptedEngine
 from mirador_magic.errors import EngineUnavailable, NoModel
+from mirador_magic.settings.keys import ENGINES
 from mirador_magic.settings.settings import Settings
 
 Place = tuple[object, ...]
+
+_DOES = ("probe", "models", "resident", "load", "unload", "stream", "aclose")  # see base.Engine
 
 
 class Engines:
@@ -64,6 +70,8 @@ class Engines:
             await engine.aclose()
 
     async def _probed(self, name: str, settings: Settings) -> Engine:
+        if name not in (*ENGINES, *self._given):  # another package's import may take long
+            await asyncio.to_thread(plugins.load, "engine", name)
         engine = self.named(name, settings)
         await engine.probe()
         return engine
@@ -112,4 +120,19 @@ def _new(name: str, settings: Settings) -> Engine:
     if name == "embedded":
         folder = settings["models"]
         return EmbeddedEngine(Path(folder).expanduser() if folder else None, settings["pace"])
-    return ScriptedEngine()
+    if name == "scripted":
+        return ScriptedEngine()
+    return _brought(name)
+
+
+def _brought(name: str) -> Engine:
+    """The engine of another package. Raises EngineUnavailable where it cannot be made."""
+    make = plugins.load("engine", name)
+    try:
+        engine: Engine = cast(Callable[[], Engine], make)()
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        raise plugins.broken("engine", name, why) from error
+    if lacks := [each for each in _DOES if not callable(getattr(engine, each, None))]:
+        raise plugins.broken("engine", name, f"it has no {', '.join(lacks)}")
+    return engine

@@ -33,6 +33,7 @@ from mirador_magic.session import request as requests
 from mirador_magic.session.awaiting import Awaiting
 from mirador_magic.session.engine_choice import Engines
 from mirador_magic.session.handle import Handle
+from mirador_magic.session.known_stages import KnownStages
 from mirador_magic.session.request import Request
 from mirador_magic.session.trust import Trust
 from mirador_magic.settings import settings as settings_
@@ -53,9 +54,7 @@ class Session:
     """The engines, stages and settings of one notebook; starts runs."""
 
     def __init__(self, stages: Sequence[ModelStage] = DEFAULT_STAGES) -> None:
-        self._own = {stage.name: stage for stage in stages}
-        self._made: Mapping[str, ModelStage] = {}
-        self._made_of: object = None
+        self._known = KnownStages(stages)
         self.notebook: dict[str, settings_.Given] = {}  # what was set from within
         self.asked: deque[Answer] = deque(maxlen=100)  # the newest last
         self.last: Answer | None = None
@@ -69,7 +68,9 @@ class Session:
         self.engines = Engines()
         self._endpoints = Endpoints()
         self.readiness = Readiness(
-            lambda: self.stages, self.engine, lambda model: self.endpoints().cold(model)
+            lambda: self._stages(self.settings()),
+            self.engine,
+            lambda model: self.endpoints().cold(model),
         )
         self.closing: asyncio.Task[None] | None = None  # a task is kept by who started it
 
@@ -80,8 +81,8 @@ class Session:
 
     @property
     def stages(self) -> Mapping[str, ModelStage]:
-        """The stages by name, as the settings in force have them."""
-        return self._stages(self.settings())
+        """All stages by name, as the settings in force have them."""
+        return self._known.all(self.settings())
 
     def settings(self, line: Layer | None = None) -> Settings:
         """What is in force now, `line` above all. Raises UsageError for what cannot be read."""
@@ -100,13 +101,13 @@ class Session:
         given = {key: value for key, value in values.items() if value is not None}
         changed = {**self.notebook, **settings_.layer(given, source)}
         kept = {key: each for key, each in changed.items() if values.get(key, each) is not None}
-        Settings(kept).stages(self._own.values())  # an unknown stage is an error now, not later
+        self._stages(Settings(kept))  # an unknown stage is an error now, not later
         self.notebook = kept
 
     def shown_settings(self) -> list[settings_.Setting]:
         """Each setting that is in force, its value and where it came from."""
         settings = self.settings()
-        return settings_.rows(settings, list(self._stages(settings).values()))
+        return settings_.rows(settings, list(self._known.all(settings).values()))
 
     def reset(self) -> None:
         """Forget what was asked: the next question continues nothing."""
@@ -122,7 +123,7 @@ class Session:
 
     def add_stage(self, stage: ModelStage) -> None:
         """Make a stage known by its name, for `--stages`; a known name is replaced."""
-        self._own[stage.name] = stage
+        self._known.add(stage)
 
     def use(self, engine: Engine) -> None:
         """Put this engine in the place of the one of its name, for the runs that start from now on."""
@@ -138,8 +139,8 @@ class Session:
         """
         self.in_force = base = self.settings()
         settings, endpoints = base.over(request.settings), self.endpoints()
-        usual = self._stages(base)
-        known = self._stages(settings) if request.settings else usual
+        known = self._stages(settings, request)
+        usual = self._stages(base) if request.settings else known
         decide, stages = requests.begin(request, settings, known)
         warmup = self.readiness.of(usual)
         models = requests.may_ask(stages, known if decide else {})
@@ -220,12 +221,12 @@ class Session:
     def prompt(self, request: Request) -> str:
         """What the first stage of this request is told, its drafts aside."""
         settings = self.settings(request.settings)
-        return requests.prompt(request, settings, self._stages(settings))
+        return requests.prompt(request, settings, self._stages(settings, request))
 
     async def engine(self) -> Engine:
         """The engine of the settings in force, known to answer; with the endpoints of the stages."""
         self.endpoints()
-        models = tuple(stage.model for stage in self.stages.values())
+        models = tuple(stage.model for stage in self._stages(self.settings()).values())
         return await self._engine(self.settings(), ("", *models))
 
     async def look(self) -> None:
@@ -292,14 +293,12 @@ class Session:
         await self._endpoints.aclose()
         await self.engines.aclose()
 
-    def _stages(self, settings: Settings) -> Mapping[str, ModelStage]:
-        """The stages by name; the same mapping as before where nothing they are made of has changed."""
-        made_of = (settings.layers, tuple(self._own.values()))
-        if made_of != self._made_of:
-            stages = settings.stages(self._own.values())
-            self._made = {name: provision.on(stage, stage.model) for name, stage in stages.items()}
-            self._made_of = made_of
-        return self._made
+    def _stages(
+        self, settings: Settings, request: Request | None = None
+    ) -> Mapping[str, ModelStage]:
+        """The stages by name that are known by now, those that the request asks for among them."""
+        named = (request.stages if request else None) or settings["default_stages"]
+        return self._known.of(settings, named)
 
     def _watch(self, event: Event) -> None:
         if isinstance(event, StageFailed) and isinstance(event.error, EngineUnavailable):

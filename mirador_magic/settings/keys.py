@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from mirador_magic import plugins
 from mirador_magic.stages import nearest
 
 ENGINES = ("auto", "ollama", "embedded", "scripted")
@@ -95,10 +96,15 @@ def _host(given: object) -> str:
     return host
 
 
+def engines() -> tuple[str, ...]:
+    """Mirador's own engines, and those that other packages bring."""
+    return tuple(dict.fromkeys((*ENGINES, *plugins.names("engine"))))
+
+
 def _engine(given: object) -> str:
-    if given not in ENGINES:
-        near = nearest(str(given), ENGINES)
-        raise Unfit(f"is no engine; there are: {', '.join(ENGINES)}{near and f' - {near}'}")
+    if given not in ENGINES and not plugins.brings("engine", str(given)):
+        near = nearest(str(given), engines())
+        raise Unfit(f"is no engine; there are: {', '.join(engines())}{near and f' - {near}'}")
     return str(given)
 
 

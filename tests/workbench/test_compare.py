@@ -40,8 +40,8 @@ from mirador_magic.views.controls import controls
 from mirador_magic.workbench import compare as comparing
 from mirador_magic.workbench.compare import SideBySide, page
 from mirador_magic.workbench.compare.board import FRAME, Board
+from mirador_magic.workbench.compare.columns import Column
 from mirador_magic.workbench.compare.contest import Contest, Unseen, swapping_least
-from mirador_magic.workbench.compare.result import Column
 from mirador_magic.workbench.compare.variants import Variant, variants
 from tests.notebook.test_kernel import NO_OLLAMA, SETUP, anew
 from tests.support.kernels import Cell, Kernel, kernel

@@ -9,9 +9,10 @@
 its last stage is done. Both are run; neither is worked out from the other.
 
     questions   which are asked                      plan     what is compared, in which order
-    suite       runs it                              result   what was measured
+    suite       runs it                              measured what came of it
     figures     medians, ratios, what they tell      files    JSON, and an earlier benchmark
     sheet, plot as HTML, as text, as a picture       board    in a notebook
+    result      all of it, as its reader holds it
 """
 
 from __future__ import annotations
@@ -25,13 +26,17 @@ from mirador_magic.commands.line import Line
 from mirador_magic.errors import UsageError
 from mirador_magic.session.session import Session, current
 from mirador_magic.workbench.benchmark import files, plan, questions
+from mirador_magic.workbench.benchmark.measured import Measured, Point
 from mirador_magic.workbench.benchmark.questions import THE_NINE, Given
-from mirador_magic.workbench.benchmark.result import Benchmark, Point
+from mirador_magic.workbench.benchmark.result import Benchmark
 from mirador_magic.workbench.benchmark.suite import Suite
 
 __all__ = ["THE_NINE", "Benchmark", "Point", "benchmark", "load", "measure", "verb"]
 
-load = files.load
+
+def load(source: str | Path) -> Benchmark:
+    """The benchmark in a file; `last` is the last one. Raises UsageError where there is none."""
+    return Benchmark.of(files.load(source))
 
 
 async def benchmark(
@@ -108,10 +113,10 @@ async def measure(
         )
         result = _kept(session, result, file, as_last=suite.is_through)
         close(result)
-    return result
+    return Benchmark.of(result)
 
 
-def _shown(session: Session, suite: Suite) -> Callable[[Benchmark], None]:
+def _shown(session: Session, suite: Suite) -> Callable[[Measured], None]:
     """Show how far it is; what is to be called with the result, at its end."""
     if session.in_notebook:
         from mirador_magic.workbench.benchmark.board import Board
@@ -124,8 +129,8 @@ def _shown(session: Session, suite: Suite) -> Callable[[Benchmark], None]:
 
 
 def _kept(
-    session: Session, result: Benchmark, file: str | Path | None, *, as_last: bool
-) -> Benchmark:
+    session: Session, result: Measured, file: str | Path | None, *, as_last: bool
+) -> Measured:
     """Written to its file, and as the last one. What cannot be written is told, nothing is lost."""
     if not result.points:
         return result

@@ -16,8 +16,8 @@ from mirador_magic.kernel.loop import ipykernel_version
 from mirador_magic.views.live_stage import Kit
 from mirador_magic.views.style import PANEL
 from mirador_magic.workbench.benchmark import sheet
+from mirador_magic.workbench.benchmark.measured import Measured
 from mirador_magic.workbench.benchmark.plot import picture, text_plot
-from mirador_magic.workbench.benchmark.result import Benchmark
 from mirador_magic.workbench.benchmark.suite import Progress, Suite
 
 PAINTS = 0.25  # seconds between two paints, at the least
@@ -52,7 +52,7 @@ class Board:
             shown = sheet.live(progress.result, progress.left, progress.doing)
             self._sheet.value = PANEL + shown
 
-    def close(self, result: Benchmark) -> None:
+    def close(self, result: Measured) -> None:
         """Put what was measured in its place, and leave no widget behind."""
         image = _image(result)
         self._display.update(_bundle(result, plotted=image is None), raw=True)
@@ -61,7 +61,7 @@ class Board:
             DisplayHandle().display(image, raw=True)
 
 
-def show(result: Benchmark) -> None:
+def show(result: Measured) -> None:
     """Display a benchmark that was measured before."""
     image = _image(result)
     DisplayHandle().display(_bundle(result, plotted=image is None), raw=True)
@@ -69,14 +69,14 @@ def show(result: Benchmark) -> None:
         DisplayHandle().display(image, raw=True)
 
 
-def _bundle(result: Benchmark, *, plotted: bool) -> dict[str, str]:
+def _bundle(result: Measured, *, plotted: bool) -> dict[str, str]:
     if not result.points:
         nothing = "mirador benchmark: nothing was measured"
         return {"text/html": f"<div>{nothing}</div>", "text/plain": nothing}
     return {"text/html": sheet.page(result, plotted=plotted), "text/plain": sheet.text(result)}
 
 
-def _image(result: Benchmark) -> dict[str, str] | None:
+def _image(result: Measured) -> dict[str, str] | None:
     """The picture as an output of its own, which every viewer of notebooks shows."""
     png = picture(result)
     if png is None:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from mirador_magic.workbench.benchmark.result import Benchmark, Point, hashed
+from mirador_magic.workbench.benchmark.measured import Measured, Point, hashed
 from mirador_magic.workbench.intervals import FEWEST, Interval, of_median
 
 Measure = Literal["useful", "total"]
@@ -62,7 +62,7 @@ class Ratio:
     questions: int
 
 
-def rows(result: Benchmark) -> list[Row]:
+def rows(result: Measured) -> list[Row]:
     """A row for each arm, warm and cold, that has runs."""
     found = []
     for cold in (False, True):
@@ -73,7 +73,7 @@ def rows(result: Benchmark) -> list[Row]:
     return found
 
 
-def ratios(result: Benchmark) -> list[Ratio]:
+def ratios(result: Measured) -> list[Ratio]:
     """Each arm but the first against the first, warm and cold, in both measures."""
     base, *others = (arm.name for arm in result.arms)
     return [
@@ -84,7 +84,7 @@ def ratios(result: Benchmark) -> list[Ratio]:
     ]
 
 
-def changes(now: Benchmark, then: Benchmark, name: str) -> list[Ratio]:
+def changes(now: Measured, then: Measured, name: str) -> list[Ratio]:
     """Each arm against itself in an earlier benchmark, on the questions that both asked."""
     there = {arm.name for arm in then.arms}
     return [
@@ -96,7 +96,7 @@ def changes(now: Benchmark, then: Benchmark, name: str) -> list[Ratio]:
     ]
 
 
-def sentence(result: Benchmark) -> str:
+def sentence(result: Measured) -> str:
     """What was shown, in one sentence: of the warm runs, or of the cold ones where these are all."""
     found = _first_to_tell(ratios(result))
     if not found:
@@ -106,7 +106,7 @@ def sentence(result: Benchmark) -> str:
     return f"On {many}, {'cold' if found[0].cold else 'warm'}: {'; '.join(_verdicts(found))}."
 
 
-def change_sentence(result: Benchmark) -> str:
+def change_sentence(result: Measured) -> str:
     """What became of it since the earlier one, in one sentence; '' where there is none."""
     if result.earlier is None:
         return ""
@@ -178,7 +178,7 @@ def _row(arm: str, cold: bool, own: Sequence[Point]) -> Row:
 
 
 def _compared(
-    result: Benchmark, arm: str, base: Benchmark, base_arm: str, against: str, cold: bool
+    result: Measured, arm: str, base: Measured, base_arm: str, against: str, cold: bool
 ) -> list[Ratio]:
     pairs = _pairs(_keyed(result, arm, cold), _keyed(base, base_arm, cold))
     asked = len({one.question for one, _ in pairs})
@@ -190,7 +190,7 @@ def _compared(
     return found
 
 
-def _keyed(result: Benchmark, arm: str, cold: bool) -> dict[_Key, Point]:
+def _keyed(result: Measured, arm: str, cold: bool) -> dict[_Key, Point]:
     """An arm's runs that came to their end, by question and round."""
     own = [each for each in result.points if (each.arm, each.cold) == (arm, cold) and each.counts]
     return {(hashed(result.questions[each.question]), each.number): each for each in own}

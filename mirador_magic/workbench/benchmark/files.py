@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from mirador_magic.errors import UsageError
+from mirador_magic.workbench.benchmark.measured import Measured, Point, hashed
 from mirador_magic.workbench.benchmark.plan import Arm
-from mirador_magic.workbench.benchmark.result import Benchmark, Point, hashed
 
 FORMAT = 1
 LAST = "last"
@@ -27,7 +27,7 @@ def last_file() -> Path:
     return platformdirs.user_data_path("mirador", appauthor=False) / "last_benchmark.json"
 
 
-def to_json(result: Benchmark) -> str:
+def to_json(result: Measured) -> str:
     """As JSON. The one that it is compared with is not a part of it."""
     told = {
         "mirador_benchmark": FORMAT,
@@ -42,7 +42,7 @@ def to_json(result: Benchmark) -> str:
     return json.dumps(told, indent=1, ensure_ascii=False)
 
 
-def save(result: Benchmark, path: Path) -> None:
+def save(result: Measured, path: Path) -> None:
     """Write it, whole or not at all. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
@@ -50,13 +50,13 @@ def save(result: Benchmark, path: Path) -> None:
     os.replace(part, path)
 
 
-def save_last(result: Benchmark, *, texts: bool) -> None:
+def save_last(result: Measured, *, texts: bool) -> None:
     """Keep it for `--against last`. Raises OSError."""
     known = result.questions if texts else tuple(map(hashed, result.questions))
     save(replace(result, questions=known), last_file())
 
 
-def load(source: str | Path) -> Benchmark:
+def load(source: str | Path) -> Measured:
     """The benchmark in a file; `last` is the last one. Raises UsageError where there is none."""
     if source == LAST:
         path = last_file()
@@ -76,7 +76,7 @@ def load(source: str | Path) -> Benchmark:
         ) from None
 
 
-def _benchmark(told: Any) -> Benchmark:
+def _benchmark(told: Any) -> Measured:
     """Raises KeyError, TypeError or ValueError for what is none."""
     if told["mirador_benchmark"] != FORMAT:
         raise ValueError(told["mirador_benchmark"])
@@ -86,7 +86,7 @@ def _benchmark(told: Any) -> Benchmark:
     asked = all(0 <= each.question < len(questions) for each in points)
     if not (arms and asked and all(len(each.stages) == len(each.models) for each in points)):
         raise ValueError("a run of no question, or of a stage without a model")
-    return Benchmark(
+    return Measured(
         questions,
         arms,
         points,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from mirador_magic.answer.words import one_line, seconds
 from mirador_magic.confidence import CYAN, GRAY
 from mirador_magic.views.static import QUIET
-from mirador_magic.workbench.benchmark.result import Benchmark
+from mirador_magic.workbench.benchmark.measured import Measured
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +40,7 @@ class Series:
     values: tuple[float, ...]
 
 
-def series(result: Benchmark) -> list[Series]:
+def series(result: Measured) -> list[Series]:
     """The lines that have points, warm before cold."""
     found = []
     for cold in (False, True):
@@ -54,7 +54,7 @@ def series(result: Benchmark) -> list[Series]:
     return [each for each in found if each.values]
 
 
-def dots(result: Benchmark) -> str:
+def dots(result: Measured) -> str:
     """The points as HTML: cyan for the first useful text, gray for the whole."""
     lines = series(result)
     axis = _axis(lines)
@@ -65,7 +65,7 @@ def dots(result: Benchmark) -> str:
     return f'{"".join(rows)}<div style="{QUIET}">every run, {html.escape(ends)}</div>'
 
 
-def text_plot(result: Benchmark) -> str:
+def text_plot(result: Measured) -> str:
     """The points as text; a digit stands for so many runs in the same place, + for more than 9."""
     lines = series(result)
     axis = _axis(lines)
@@ -85,7 +85,7 @@ def has_pictures() -> bool:
     return importlib.util.find_spec("matplotlib") is not None
 
 
-def picture(result: Benchmark) -> bytes | None:
+def picture(result: Measured) -> bytes | None:
     """The points and their medians as a PNG, for light and dark pages; None without matplotlib."""
     lines = series(result)
     if not lines or not has_pictures():

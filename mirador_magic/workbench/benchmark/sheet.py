@@ -13,8 +13,8 @@ from mirador_magic.confidence import CYAN
 from mirador_magic.views.static import QUIET
 from mirador_magic.workbench.benchmark import figures
 from mirador_magic.workbench.benchmark.figures import MEASURES, Estimate, Ratio, Row
+from mirador_magic.workbench.benchmark.measured import Measured
 from mirador_magic.workbench.benchmark.plot import dots, text_plot
-from mirador_magic.workbench.benchmark.result import Benchmark
 
 HEAD = ("", "runs", MEASURES["useful"], MEASURES["total"], "tokens/s")
 RATIO_HEAD = ("", "pairs", MEASURES["useful"], MEASURES["total"], "")
@@ -35,7 +35,7 @@ def left(value: float | None) -> str:
     return f"about {minutes} min left" if minutes < 100 else f"about {minutes / 60:.1f} h left"
 
 
-def live(result: Benchmark, seconds_left: float | None, doing: str) -> str:
+def live(result: Measured, seconds_left: float | None, doing: str) -> str:
     """While it runs: how far it is, the medians so far, and every point."""
     share = 100 * len(result.points) / max(result.planned, 1)
     bar = (
@@ -53,7 +53,7 @@ def live(result: Benchmark, seconds_left: float | None, doing: str) -> str:
     )
 
 
-def page(result: Benchmark, *, plotted: bool) -> str:
+def page(result: Measured, *, plotted: bool) -> str:
     """At its end, as HTML. `plotted`: the points as text too, where no picture shows them."""
     rows = figures.rows(result)
     parts = [_quiet(_head(result)), f'<p style="margin:6px 0">{_escaped(_told(result))}</p>']
@@ -69,7 +69,7 @@ def page(result: Benchmark, *, plotted: bool) -> str:
     return _framed(*parts)
 
 
-def text(result: Benchmark) -> str:
+def text(result: Measured) -> str:
     """The same as plain text."""
     blocks = [one_line(_head(result)), one_line(_told(result))]
     blocks.append(_text_table(HEAD, _cells(figures.rows(result))))
@@ -80,7 +80,7 @@ def text(result: Benchmark) -> str:
     return "\n\n".join(blocks)
 
 
-def _head(result: Benchmark) -> str:
+def _head(result: Measured) -> str:
     many = len(result.questions)
     asked = f"{many} question{'s' * (many != 1)}"
     engine = result.machine.get("engine", "")
@@ -88,7 +88,7 @@ def _head(result: Benchmark) -> str:
     return " · ".join(filter(None, parts))
 
 
-def _told(result: Benchmark) -> str:
+def _told(result: Measured) -> str:
     """The sentence, and the one of what changed."""
     return " ".join(filter(None, (figures.sentence(result), figures.change_sentence(result))))
 
@@ -120,7 +120,7 @@ def _rate(estimate: Estimate | None) -> str:
     return f"{told} ({interval.low:.0f} to {interval.high:.0f})" if interval else told
 
 
-def _ratio_tables(result: Benchmark) -> list[tuple[str, list[Ratio]]]:
+def _ratio_tables(result: Measured) -> list[tuple[str, list[Ratio]]]:
     tables = [("ratio", figures.ratios(result))]
     if result.earlier:
         name = result.earlier_name
@@ -159,7 +159,7 @@ def _share(value: float) -> str:
     return f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
 
 
-def _foot(result: Benchmark) -> list[str]:
+def _foot(result: Measured) -> list[str]:
     """What was measured where, and what is to be known about it."""
     told = [f"{name} {value}" for name, value in result.machine.items() if value]
     lines = [" · ".join([*told, result.began]), *filter(None, [_models(result)])]
@@ -178,13 +178,13 @@ def _foot(result: Benchmark) -> list[str]:
     return [*lines, *_since(result), *result.notes]
 
 
-def _models(result: Benchmark) -> str:
+def _models(result: Measured) -> str:
     """Which model answered in which stage."""
     answered = [zip(each.stages, each.models, strict=True) for each in result.points]
     return ", ".join(dict.fromkeys(f"{stage} {model}" for run in answered for stage, model in run))
 
 
-def _since(result: Benchmark) -> list[str]:
+def _since(result: Measured) -> list[str]:
     """The earlier one, and what was different there."""
     then = result.earlier
     if then is None:

@@ -24,9 +24,9 @@ from mirador_magic.session.handle import Handle
 from mirador_magic.session.session import Session
 from mirador_magic.stages import DEFAULT_STAGES, ModelStage, choose, plain
 from mirador_magic.workbench.benchmark.lanes import Lanes
+from mirador_magic.workbench.benchmark.measured import Measured, Point, machine, point
 from mirador_magic.workbench.benchmark.models import answering, resident
 from mirador_magic.workbench.benchmark.plan import Arm, Trial, trials
-from mirador_magic.workbench.benchmark.result import Benchmark, Point, machine, point
 
 LEAVES = 10.0  # seconds in which a model leaves memory, or never
 LOADS = 300.0  # seconds in which a model is loaded, or never
@@ -39,7 +39,7 @@ Clock = Callable[[], float]
 class Progress:
     """How far it is: what was measured, seconds that are left (None: unknown), what runs now."""
 
-    result: Benchmark
+    result: Measured
     left: float | None
     doing: str
 
@@ -84,9 +84,9 @@ class Suite:
         self.is_through = False  # came to its own end
 
     @property
-    def result(self) -> Benchmark:
+    def result(self) -> Measured:
         """What was measured so far."""
-        return Benchmark(
+        return Measured(
             self._questions,
             self._arms,
             tuple(self._points),

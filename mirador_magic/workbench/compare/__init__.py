@@ -2,10 +2,11 @@
 
 variants    what is compared, of a line's options or of a call's
 contest     asks each one: at home in turn, so that models swap least; past it at once
-result      what came of it, and which one was picked
+columns     what came of it, and which one was picked
 page        the columns as HTML and as text
 board       the columns while they are written, in a notebook
 shown       the finished columns on a page, with the buttons that pick
+result      all of it, as its reader holds it
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from mirador_magic.commands.line import Line
 from mirador_magic.errors import UsageError
 from mirador_magic.session.session import Session, current
 from mirador_magic.workbench.compare import page
+from mirador_magic.workbench.compare.columns import Column, Columns
 from mirador_magic.workbench.compare.contest import Contest, Unseen, View
-from mirador_magic.workbench.compare.result import Column, SideBySide
+from mirador_magic.workbench.compare.result import SideBySide
 from mirador_magic.workbench.compare.variants import Names, Systems, variants
 
 __all__ = ["SideBySide", "compare", "verb"]
@@ -116,7 +118,7 @@ def _bind(result: SideBySide, *names: str | None) -> bool:
     return bool(shell)
 
 
-def _kept(session: Session, result: SideBySide) -> str:
+def _kept(session: Session, result: Columns) -> str:
     """Write the pick down, where figures are kept; why it could not be, or ''."""
     settings = session.settings()
     if not settings["metrics"] or result.chosen is None:

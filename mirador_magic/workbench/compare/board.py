@@ -21,7 +21,7 @@ from mirador_magic.views.controls import controls
 from mirador_magic.views.live_stage import Kit, LiveStage
 from mirador_magic.views.style import PANEL
 from mirador_magic.workbench.compare import page
-from mirador_magic.workbench.compare.result import Column, SideBySide
+from mirador_magic.workbench.compare.columns import Column, Columns
 from mirador_magic.workbench.compare.shown import Shown
 
 FRAME = 0.25  # seconds between two paints
@@ -38,7 +38,7 @@ _STYLE = f"""<style>
 class Board:
     """Draws a comparison in the running cell. `stop` ends it; None where no click comes in time."""
 
-    def __init__(self, result: SideBySide, stop: Callable[[], None] | None) -> None:
+    def __init__(self, result: Columns, stop: Callable[[], None] | None) -> None:
         self._result = result
         self._loop = asyncio.get_running_loop()
         self._kit = kit = Kit()

@@ -11,7 +11,7 @@ from mirador_magic.pipeline import at_once
 from mirador_magic.session.handle import Handle
 from mirador_magic.session.session import Session
 from mirador_magic.stages import plain
-from mirador_magic.workbench.compare.result import Column
+from mirador_magic.workbench.compare.columns import Column
 
 
 class View(Protocol):

@@ -14,7 +14,7 @@ from mirador_magic.answer.answer import StageAnswer
 from mirador_magic.answer.compare import compare
 from mirador_magic.pipeline.metrics import StageMetrics
 from mirador_magic.views import static
-from mirador_magic.workbench.compare.result import Column, SideBySide
+from mirador_magic.workbench.compare.columns import Column, Columns
 
 NARROWEST = 280  # px of a column; narrower ones stand below each other
 GAP = 20  # px
@@ -24,17 +24,17 @@ _SIDE = f"flex-grow:1;flex-shrink:1;flex-basis:{NARROWEST}px;min-width:0"
 _QUESTION = 70  # characters of it that are told
 
 
-def bundle(result: SideBySide, run: str = "") -> dict[str, str]:
+def bundle(result: Columns, run: str = "") -> dict[str, str]:
     """The MIME bundle. `run` is the name under which the controls know it, '' without buttons."""
     return {"text/html": _html(result, run), "text/plain": plain(result)}
 
 
-def plain(result: SideBySide) -> str:
+def plain(result: Columns) -> str:
     """All of it as text, the columns one below the other."""
     return "\n\n".join([header(result), *(block(result, each) for each in result.columns)])
 
 
-def block(result: SideBySide, column: Column) -> str:
+def block(result: Columns, column: Column) -> str:
     """One column as text: its head, its answer, and a line for all there is to say of it."""
     stage = drawn(result, column)
     lines = [" · ".join(filter(None, (stage.name, words.stage_line(stage), words.trust(stage))))]
@@ -45,7 +45,7 @@ def block(result: SideBySide, column: Column) -> str:
     return "\n".join(filter(None, lines))
 
 
-def header(result: SideBySide) -> str:
+def header(result: Columns) -> str:
     """The first line: what is compared, and where it stands."""
     question = words.one_line(result.question)
     shown = f"{question[:_QUESTION]}{'…' if len(question) > _QUESTION else ''}"
@@ -56,7 +56,7 @@ def header(result: SideBySide) -> str:
     return " · ".join(parts)
 
 
-def drawn(result: SideBySide, column: Column) -> StageAnswer:
+def drawn(result: Columns, column: Column) -> StageAnswer:
     """The column's answer as it is drawn: under its variant's name, with its figures below it."""
     stage, figures = column.stage, column.figures
     notes = [*([told(figures)] if figures else []), *stage.notes]
@@ -82,12 +82,12 @@ def told(figures: StageMetrics) -> str:
     return " · ".join(parts)
 
 
-def side(result: SideBySide, column: Column) -> str:
+def side(result: Columns, column: Column) -> str:
     """One column as HTML."""
     return static.stage_html(drawn(result, column), _first(result, column))
 
 
-def _html(result: SideBySide, run: str) -> str:
+def _html(result: Columns, run: str) -> str:
     columns = "".join(
         f'<div style="{_SIDE}">{side(result, each)}{_button(result, place) if run else ""}</div>'
         for place, each in enumerate(result.columns)
@@ -97,7 +97,7 @@ def _html(result: SideBySide, run: str) -> str:
     return f'<div class="mirador-saved mathjax_ignore{named}">{inside}</div>'
 
 
-def _button(result: SideBySide, place: int) -> str:
+def _button(result: Columns, place: int) -> str:
     """What picks the column of this place, where it has a text and is not picked already."""
     column = result.columns[place]
     if not column.stage.text or result.chosen == column.name:
@@ -107,7 +107,7 @@ def _button(result: SideBySide, place: int) -> str:
     return f'<div style="margin:0 0 10px 15px">{shown}</div>'
 
 
-def _first(result: SideBySide, column: Column) -> StageAnswer | None:
+def _first(result: Columns, column: Column) -> StageAnswer | None:
     """The first column, which this one is compared with; None where there is nothing to compare."""
     first = result.columns[0]
     if column is first or first.stage.status != "done":

@@ -11,14 +11,14 @@ from IPython.core.getipython import get_ipython
 
 from mirador_magic.kernel.loop import kernel_of
 from mirador_magic.workbench.compare import page
+from mirador_magic.workbench.compare.columns import Columns
 from mirador_magic.workbench.compare.contest import Unseen
-from mirador_magic.workbench.compare.result import SideBySide
 
 
 class Shown:
     """The twin in a display: a new one, or in the place of what is shown there. A pick redraws it."""
 
-    def __init__(self, result: SideBySide, within: DisplayHandle | None = None) -> None:
+    def __init__(self, result: Columns, within: DisplayHandle | None = None) -> None:
         from mirador_magic.views.controls import Deeds, controls
 
         self._result = result
@@ -44,18 +44,18 @@ class Shown:
 class AtTheEnd(Unseen):
     """Shows a comparison once, when it is over."""
 
-    def __init__(self, result: SideBySide) -> None:
+    def __init__(self, result: Columns) -> None:
         self._result = result
 
     def close(self) -> None:
         Shown(self._result)
 
 
-def display(result: SideBySide) -> None:
+def display(result: Columns) -> None:
     """Show it where the kernel's front end is, or print it."""
     shell = get_ipython()
     if shell is None or kernel_of(shell) is None:
-        print(result)
+        print(page.plain(result))
     else:
         Shown(result)
 

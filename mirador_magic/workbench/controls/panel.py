@@ -12,7 +12,7 @@ from IPython.core.display_functions import DisplayHandle
 from mirador_magic.answer import words
 from mirador_magic.errors import UsageError
 from mirador_magic.session.session import Session
-from mirador_magic.settings.keys import ENGINES
+from mirador_magic.settings.keys import engines
 from mirador_magic.settings.settings import Settings
 from mirador_magic.stages import ModelStage
 from mirador_magic.views.kit import Kit
@@ -47,7 +47,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets tells no types
     def _make(self) -> None:
         self._kit = kit = Kit()
         self.route = kit.make(ipywidgets.Dropdown, description="Route", options=OPTIONS)
-        self.engine = kit.make(ipywidgets.Dropdown, description="Engine", options=ENGINES)
+        self.engine = kit.make(ipywidgets.Dropdown, description="Engine", options=engines())
         self.flags = {
             key: kit.make(ipywidgets.Checkbox, description=label, indent=False)
             for key, label in FLAGS.items()
@@ -102,6 +102,8 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets tells no types
     def _paint_top(self, settings: Settings) -> None:
         self.route.value = route_of(settings["default_stages"])
         self.route.tooltip = what("default_stages", settings.given("default_stages"))
+        if settings["engine"] not in self.engine.options:  # installed since this was made
+            self.engine.options = engines()
         for key, widget in {"engine": self.engine, **self.flags}.items():
             widget.value = settings[key]
             widget.tooltip = what(key, settings.given(key))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from mirador_magic.answer import words
 from mirador_magic.confidence import GRAY
 from mirador_magic.views.static import QUIET
-from mirador_magic.workbench.metrics.report import Report
+from mirador_magic.workbench.metrics.figures import Figures
 from mirador_magic.workbench.metrics.summary import Group, Spread
 
 _TEXT_BAR = 10  # characters
@@ -39,18 +39,18 @@ class Table:
     lines: tuple[Line, ...]
 
 
-def as_text(report: Report) -> str:
+def as_text(report: Figures) -> str:
     """The report for a terminal, or a notebook without HTML."""
     return "\n\n".join([_title(report), *map(_text, _tables(report))])
 
 
-def as_html(report: Report) -> str:
+def as_html(report: Figures) -> str:
     """The report for a notebook, which needs no kernel, no script and no style sheet."""
     title = f'<div style="{QUIET};margin:2px 0 8px">{html.escape(_title(report))}</div>'
     return f'<div class="mathjax_ignore">{title}{"".join(map(_html, _tables(report)))}</div>'
 
 
-def _title(report: Report) -> str:
+def _title(report: Figures) -> str:
     hours = f"{report.hours:g} hour{'' if report.hours == 1 else 's'}"
     if report.groups:
         return f"mirador · what was asked in the last {hours}"
@@ -58,7 +58,7 @@ def _title(report: Report) -> str:
     return f"mirador · no figures of the last {hours} → {more}"
 
 
-def _tables(report: Report) -> list[Table]:
+def _tables(report: Figures) -> list[Table]:
     if not report.groups:
         return []
     own = report.by in ("stage", "model")
@@ -72,7 +72,7 @@ def _tables(report: Report) -> list[Table]:
     return [table for table in tables if table.lines]
 
 
-def _counts(report: Report) -> Table:
+def _counts(report: Figures) -> Table:
     groups = report.groups
     columns: dict[str, list[str]] = {
         "stages" if report.by in ("stage", "model") else "runs": [f"{g.count:,}" for g in groups],

@@ -10,15 +10,15 @@ import ipywidgets
 from mirador_magic.answer import words
 from mirador_magic.views import markdown
 from mirador_magic.views.static import QUIET
-from mirador_magic.workbench.tune.blind import Blind
 from mirador_magic.workbench.tune.board import Board
+from mirador_magic.workbench.tune.cards import Cards
 from mirador_magic.workbench.tune.tries import RATINGS
 
 
 class BlindView(Board):
     """The widget of `Table.blind()`. At the end the table stands in its place."""
 
-    def __init__(self, blind: Blind) -> None:
+    def __init__(self, blind: Cards) -> None:
         super().__init__()
         self.blind = blind
         self._is_revealed = False

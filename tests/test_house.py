@@ -1,0 +1,43 @@
+"""The house stays one in which things are found: its files import in no circle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.support import house
+
+# Inside _repr_mimebundle_: an answer that is shown as a value looks as it did in its cell.
+NAMED = ("mirador_magic.answer.answer", "mirador_magic.views.static")
+
+
+def test_no_files_import_in_a_circle_but_the_named_one() -> None:
+    arrows = house.arrows_of(house.PACKAGE)
+    answer, static = NAMED
+    assert static in arrows[answer]  # else the exception is to be struck
+    assert house.circles({**arrows, answer: arrows[answer] - {static}}) == []
+
+
+def test_late_imports_make_circles_and_those_for_types_none(tmp_path: Path) -> None:
+    package = written(
+        tmp_path,
+        {
+            "value.py": "def show(self):\n    from .shown import bundle",
+            "shown/__init__.py": "from ..value import Value",
+            "shown/typed.py": "if TYPE_CHECKING:\n    import package.reads\nelse:\n    import package.value",
+            "reads.py": "from package.shown.typed import Text",
+            "__init__.py": "from package import reads",
+        },
+    )
+    arrows = house.arrows_of(package)
+    assert arrows["package.shown.typed"] == {"package.value"}
+    assert house.circles(arrows) == [["package.shown", "package.value"]]
+    assert house.rooms(arrows) == {"value": {"shown"}, "shown": {"value"}, "reads": {"shown"}}
+    assert house.floors(house.rooms(arrows)) == 2
+
+
+def written(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = folder / "package" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder / "package"
