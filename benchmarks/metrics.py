@@ -39,7 +39,7 @@ from mirador_magic.answer.run_state import RunState
 from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.events import ChunkReceived, Event, RunStarted, StageStarted
 from mirador_magic.pipeline.metrics import Meter, RunMetrics, StageMetrics
-from mirador_magic.pipeline.run import Watchers
+from mirador_magic.pipeline.watchers import Watchers
 from mirador_magic.session.session import Request, Session
 from mirador_magic.stages import DEFAULT_STAGES
 

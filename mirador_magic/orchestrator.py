@@ -14,7 +14,8 @@ from typing import Self
 from mirador_magic.engines.base import Engine
 from mirador_magic.errors import MiradorError
 from mirador_magic.events import ChunkReceived, Event, RunStarted, StageSubstituted
-from mirador_magic.pipeline.run import Clock, Run, Substitute, Watcher, Watchers
+from mirador_magic.pipeline.run import Clock, Run, Substitute
+from mirador_magic.pipeline.watchers import Watcher, Watchers
 from mirador_magic.residency.history import History
 from mirador_magic.residency.overlap import Overlap
 from mirador_magic.residency.warmup import WarmUp

@@ -1,7 +1,9 @@
-"""The house stays one in which things are found: its files import in no circle."""
+"""The house stays one in which things are found: no circles of files, and nothing too long to read."""
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.support import house
@@ -9,12 +11,32 @@ from tests.support import house
 # Inside _repr_mimebundle_: an answer that is shown as a value looks as it did in its cell.
 NAMED = ("mirador_magic.answer.answer", "mirador_magic.views.static")
 
+LONGEST_FILE = 300  # lines
+LONGEST_FUNCTION = 60
+
 
 def test_no_files_import_in_a_circle_but_the_named_one() -> None:
     arrows = house.arrows_of(house.PACKAGE)
     answer, static = NAMED
     assert static in arrows[answer]  # else the exception is to be struck
     assert house.circles({**arrows, answer: arrows[answer] - {static}}) == []
+
+
+def test_no_file_and_no_function_is_long() -> None:
+    for path in house.PACKAGE.rglob("*.py"):
+        text = path.read_text()
+        assert text.count("\n") <= LONGEST_FILE, path
+        long = [name for name, lines in functions(text) if lines > LONGEST_FUNCTION]
+        assert not long, path
+
+
+def functions(text: str) -> Iterator[tuple[str, int]]:
+    """Each function and its lines, those of its docstring aside: that of a magic is its manual."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            told = ast.get_docstring(node, clean=False)
+            lines = (node.end_lineno or 0) - node.lineno + 1
+            yield node.name, lines - (told.count("\n") + 1 if told else 0)
 
 
 def test_late_imports_make_circles_and_those_for_types_none(tmp_path: Path) -> None:

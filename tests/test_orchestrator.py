@@ -33,7 +33,8 @@ from mirador_magic.events import (
     StreamEnd,
 )
 from mirador_magic.orchestrator import StreamingOrchestrator, Token
-from mirador_magic.pipeline.run import Run, Watchers
+from mirador_magic.pipeline.run import Run
+from mirador_magic.pipeline.watchers import Watchers
 from mirador_magic.stages import DEFAULT_STAGES, ModelOptions, ModelStage
 from tests.support.virtual_time import VirtualLoop, now, run
 

@@ -11,19 +11,16 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import partial
-from types import TracebackType
-from typing import Self
 
 from mirador_magic.engines.base import ChatRequest, Chunk, Engine, ModelInfo, waits
-from mirador_magic.errors import BrokenStream, EngineSilent, MiradorError, ModelMissing
+from mirador_magic.errors import BrokenStream, MiradorError, ModelMissing
 from mirador_magic.events import (
     ChunkReceived,
     EngineChosen,
-    Event,
     Outcome,
     RouteChosen,
     RunFinished,
@@ -39,12 +36,13 @@ from mirador_magic.events import (
     TurnsLeftOut,
 )
 from mirador_magic.pipeline import prompts
+from mirador_magic.pipeline.silence import Silence
+from mirador_magic.pipeline.watchers import Watcher
 from mirador_magic.stages import ModelStage, nearest, plain
 
 log = logging.getLogger(__name__)
 
 Clock = Callable[[], float]
-Watcher = Callable[[Event], None]
 Substitute = Callable[[ModelStage, Sequence[ModelInfo]], ModelStage | None]
 Decide = Callable[[], tuple[str, Sequence[ModelStage]]]
 Deepen = Callable[[], tuple[str, Sequence[ModelStage]] | None]
@@ -56,109 +54,6 @@ _LOADS = 300.0  # seconds in which a model is loaded, or never
 
 # Of the loop, after which a stage's request is on its way: until then nothing else is done.
 _STEPS = 3
-
-# How late the loop may be before its lateness counts as the notebook's silence, not the engine's.
-_LATE = 0.05
-
-
-class Silence:
-    """Cancels the current task when nothing was heard for `limit` seconds of a free loop.
-
-    A cell that computes for a minute blocks the loop, and the engine's words wait unread: a timer
-    that fires late because of that starts again, so that only the engine's own silence counts.
-    Before its first word the silence may have an `excuse`: where that says so, it starts again too.
-    """
-
-    def __init__(self, limit: float, excuse: Callable[[], Awaitable[bool]] | None = None) -> None:
-        self.limit = limit
-        self._excuse = excuse
-        self._asking: asyncio.Task[None] | None = None
-        self.over = False
-        self._loop = asyncio.get_running_loop()
-        self._heard = self._began = self._loop.time()
-        self._excuses = 0
-
-    def heard(self) -> None:
-        """The engine said something."""
-        self._heard = self._loop.time()
-        self._excuse = None
-        self._excuses = 0
-
-    def __enter__(self) -> Self:
-        self._task = asyncio.current_task()
-        self._wait_until(self._heard + self.limit)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self._timer.cancel()
-        if self._asking:
-            self._asking.cancel()
-        # As asyncio.timeout does: only our own cancel becomes our error, another's goes through.
-        ours = self.over and self._task is not None and self._task.uncancel() <= 0
-        if ours and kind is asyncio.CancelledError:
-            raise EngineSilent(
-                f"the engine was silent for {self._waited():g} s",
-                "ask again, give the stage a longer timeout, or a smaller model: --model NAME",
-            ) from error
-
-    def _waited(self) -> float:
-        """What is told as the limit, and all of the time where it was excused before."""
-        return round(self._loop.time() - self._began) if self._excuses else self.limit
-
-    def _wait_until(self, when: float) -> None:
-        self._due = when
-        self._timer = self._loop.call_at(when, self._check)
-
-    def _check(self) -> None:
-        now = self._loop.time()
-        if now - self._due > _LATE:
-            self._heard = now
-        if self._heard + self.limit > now:
-            self._wait_until(self._heard + self.limit)
-        elif self._excuse:
-            self._asking = self._loop.create_task(self._ask(self._excuse))
-        else:
-            self._end()
-
-    async def _ask(self, excuse: Callable[[], Awaitable[bool]]) -> None:
-        """One more time where there is an excuse, and where it was heard meanwhile."""
-        excused = await excuse()
-        if excused:
-            self._heard = self._loop.time()
-            self._excuses += 1
-        if excused or self._excuse is None:
-            self._wait_until(self._heard + self.limit)
-        else:
-            self._end()
-
-    def _end(self) -> None:
-        if self._task:
-            self.over = True
-            self._task.cancel()
-
-
-class Watchers:
-    """Tells each watcher every event. One that raises is dropped and logged; the run goes on."""
-
-    def __init__(self, watchers: Iterable[Watcher]) -> None:
-        self._watchers = list(watchers)
-
-    def add(self, watcher: Watcher) -> None:
-        """Tell this one too, from the next event on."""
-        self._watchers.append(watcher)
-
-    def __call__(self, event: Event) -> None:
-        for watcher in tuple(self._watchers):
-            try:
-                watcher(event)
-            except Exception:
-                self._watchers.remove(watcher)
-                log.exception("a watcher of the run failed and is dropped: %r", watcher)
 
 
 class Run:

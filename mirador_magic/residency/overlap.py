@@ -5,11 +5,7 @@ two cores: the pace falls to a half, with a prefill to a tenth), so a run begins
 Each run measures what it did, by the pair of models: what the stage that wrote lost by it, and how long
 the next one's first token took. Another plan is tried where there is room for it, and stays only if
 it ends the two stages sooner. What a stage lost is measured against its own pace right behind: against
-another run's, an hour in which the machine had more to do would count as the plan's doing.
-
-    sequence    nothing beside: the measure of the others
-    load        the next model is loaded
-    prefill     and its prompt, as far as it is known, is read into the cache
+another run's, an hour in which the machine had more to do would count as the plan's doing. See `plans`.
 """
 
 from __future__ import annotations
@@ -19,10 +15,9 @@ import contextlib
 import logging
 import statistics
 import time
-from bisect import bisect_right
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Literal, Self
+from typing import Self
 
 from mirador_magic.engines.base import ChatRequest, Engine, ModelInfo
 from mirador_magic.errors import MiradorError
@@ -39,83 +34,25 @@ from mirador_magic.events import (
 )
 from mirador_magic.pipeline import prompts
 from mirador_magic.residency.history import Effect, History
+from mirador_magic.residency.plans import (
+    FEW,
+    INSTANT,
+    LEAST_PACE,
+    PLANS,
+    Plan,
+    choose,
+    slowed,
+)
 from mirador_magic.stages import ModelStage, plain
 
 log = logging.getLogger(__name__)
 
-Plan = Literal["sequence", "load", "prefill"]
-Effects = Mapping[Plan, list[Effect]]
 Resolve = Callable[[Engine, ModelStage], Awaitable[ModelStage]]
 
-PLANS: tuple[Plan, ...] = ("sequence", "load", "prefill")
-LEAST_PACE = 10.0  # tokens a second: twice as fast as people read
-_FEW = round(LEAST_PACE)  # chunks by which a pace is measured, at least
-SPARED = 0.9  # of its pace: what a stage keeps where there are cores to spare
 FORGOTTEN = 0.2  # seconds of loading from which on a model was not in memory
-INSTANT = 1e-9  # seconds; in less no pace is measured
 AFTER_S = 0.05  # seconds after a stage's first words, before anything is looked up
 LOOK_UP_S = 1.0  # seconds to tell what is in memory, at the end of a run
 NO_ROOM = "the models do not fit into memory together"
-
-
-def room(running: ModelInfo, effects: Effects) -> tuple[Plan, ...]:
-    """The plans that may be tried beside a running model, in this order.
-
-    Beside one that is in a GPU's memory as a whole, all. On a CPU a load may halve the pace, so it
-    needs a model with twice the least of it; and a prefill, which cannot be called off, needs cores
-    to spare: a load has left the stage its pace.
-    """
-    alone = statistics.median(effect.pace for effect in effects["sequence"])
-    if running.vram and running.vram >= running.size:
-        return ("prefill", "load") if alone > LEAST_PACE else ()
-    if alone < 2 * LEAST_PACE:
-        return ()
-    left = statistics.median([effect.share for effect in effects.get("load", ())] or [0.0])
-    return ("load", "prefill") if left >= SPARED else ("load",)
-
-
-def choose(effects: Effects, running: ModelInfo) -> Plan:
-    """The plan for the next time: one not tried yet, else the one that ends two stages first.
-
-    Nothing is tried before the plain sequence was measured; a plan that slowed its stage below
-    LEAST_PACE is not taken again.
-    """
-    if not effects.get("sequence"):
-        return "sequence"
-    possible = room(running, effects)
-    for plan in possible:
-        if not effects.get(plan):
-            return plan
-    bearable = [p for p in possible if min(each.pace for each in effects[p]) >= LEAST_PACE]
-    return min(["sequence", *bearable], key=lambda plan: _cost(effects[plan]))
-
-
-def _cost(measured: Sequence[Effect]) -> float:
-    """Seconds that the two stages took for it, the first one's own writing aside."""
-    return statistics.median(e.lost for e in measured) + statistics.median(e.gap for e in measured)
-
-
-def slowed(
-    times: Sequence[float], began: float, until: float, usual: float
-) -> tuple[float, float, float]:
-    """A stage's pace beside what went on from `began` to `until`, in tokens a second; the share that
-    it is of the stage's own pace; and the seconds that it lost.
-
-    `times` are those of its chunks, each of them a token. Its own pace is the one right behind; where
-    it came to its end before that could be seen, its `usual` one.
-    """
-    until = max(until, times[min(bisect_right(times, began) + _FEW, len(times)) - 1])
-    if until - began < INSTANT:
-        return usual, 1.0, 0.0
-    behind = min(until + (until - began), times[-1])
-    pace = _rate(times, began, until)
-    alone = _rate(times, until, behind) if behind - until >= (until - began) / 2 else usual
-    share = min(pace / alone, 1.0) if alone else 1.0
-    return pace, share, (until - began) * (1 - share)
-
-
-def _rate(times: Sequence[float], since: float, until: float) -> float:
-    return (bisect_right(times, until) - bisect_right(times, since)) / (until - since)
 
 
 class Overlap:
@@ -290,9 +227,9 @@ class Overlap:
         """A load that slows the stage below LEAST_PACE is called off, and not tried again."""
         if not self._plan or self._plan[2] != "load" or self._began is None or self._until:
             return
-        if len(self._times) <= _FEW or self._times[-1 - _FEW] < self._began:
+        if len(self._times) <= FEW or self._times[-1 - FEW] < self._began:
             return
-        pace = _FEW / max(at - self._times[-1 - _FEW], INSTANT)
+        pace = FEW / max(at - self._times[-1 - FEW], INSTANT)
         if pace < LEAST_PACE and self._beside:
             running, following, plan = self._plan
             effect = Effect(pace, 0.0, 0.0, 0.0)

@@ -9,7 +9,8 @@ from typing import Any
 from mirador_magic.answer.answer import Answer
 from mirador_magic.answer.run_state import RunState
 from mirador_magic.pipeline.metrics import Meter, RunMetrics
-from mirador_magic.pipeline.run import Run, Watchers
+from mirador_magic.pipeline.run import Run
+from mirador_magic.pipeline.watchers import Watchers
 
 
 class Handle:

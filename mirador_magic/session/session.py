@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import logging
 import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -26,14 +25,17 @@ from mirador_magic.engines.provision import Need
 from mirador_magic.errors import EngineUnavailable, MiradorError, UsageError
 from mirador_magic.events import Event, RunFinished, StageFailed
 from mirador_magic.pipeline.metrics import Meter
-from mirador_magic.pipeline.run import Run, Watchers
+from mirador_magic.pipeline.run import Run
+from mirador_magic.pipeline.watchers import Watchers
 from mirador_magic.residency.overlap import Overlap
 from mirador_magic.residency.readiness import Readiness
 from mirador_magic.session import request as requests
 from mirador_magic.session.awaiting import Awaiting
 from mirador_magic.session.engine_choice import Engines
+from mirador_magic.session.going import Going
 from mirador_magic.session.handle import Handle
 from mirador_magic.session.known_stages import KnownStages
+from mirador_magic.session.records import record
 from mirador_magic.session.request import Request
 from mirador_magic.session.trust import Trust
 from mirador_magic.settings import settings as settings_
@@ -47,8 +49,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Request", "Session", "current"]
 
-log = logging.getLogger(__name__)
-
 
 class Session:
     """The engines, stages and settings of one notebook; starts runs."""
@@ -58,8 +58,7 @@ class Session:
         self.notebook: dict[str, settings_.Given] = {}  # what was set from within
         self.asked: deque[Answer] = deque(maxlen=100)  # the newest last
         self.last: Answer | None = None
-        self._going: list[Handle] = []
-        self.started: list[Callable[[Handle], None]] = []  # are told of each run that starts
+        self._going = Going()
         self.recorder: Recorder | None = None
         self._worth: dict[tuple[str, str], tuple[bool, str]] = {}  # log-probabilities: see Trust
         self.in_notebook = False  # and not in a terminal
@@ -76,8 +75,13 @@ class Session:
 
     @property
     def going(self) -> list[Handle]:
-        """The runs that are not over; one that was cancelled before its first step tells no end."""
-        return [handle for handle in self._going if not handle.done]
+        """The runs that are not over."""
+        return self._going.runs
+
+    @property
+    def started(self) -> list[Callable[[Handle], None]]:
+        """Are told of each run that starts."""
+        return self._going.started
 
     @property
     def stages(self) -> Mapping[str, ModelStage]:
@@ -179,44 +183,26 @@ class Session:
     def _follow(
         self, handle: Handle, request: Request, settings: Settings, past: Answer | None
     ) -> None:
-        """Until it is over the run is among those that go on; then it was asked, and is recorded."""
+        """Once it is over it was asked, and is recorded."""
 
-        def ends(event: Event) -> None:
-            if isinstance(event, RunFinished):
-                self._going.remove(handle)
-                if request.purpose == "ask":
-                    if past and past in self.asked:
-                        self.asked.remove(past)
-                    self.last = handle.answer
-                    self.asked.append(self.last)
-                asyncio.get_running_loop().call_soon(self._record, handle, request, settings)
+        def ended() -> None:
+            if request.purpose == "ask":
+                if past and past in self.asked:
+                    self.asked.remove(past)
+                self.last = handle.answer
+                self.asked.append(self.last)
+            asyncio.get_running_loop().call_soon(self._record, handle, request, settings)
 
-        handle.watch(ends)
-        self._going = [*self.going, handle]
-        for tell in tuple(self.started):
-            try:
-                tell(handle)
-            except Exception:  # as with the watchers of a run: no board costs an answer
-                self.started.remove(tell)
-                log.exception("what follows the runs failed and is dropped: %r", tell)
+        self._going.follow(handle, ended)
 
     def _record(self, handle: Handle, request: Request, settings: Settings) -> None:
         """Keep the run's figures, once it is over and was shown."""
-        if not settings["metrics"]:
-            return
-        if self.recorder is None:
-            from mirador_magic.store import Recorder
+        if settings["metrics"]:
+            if self.recorder is None:
+                from mirador_magic.store import Recorder
 
-            self.recorder = Recorder()
-        answer, run = handle.answer, handle.metrics
-        self.recorder.record(
-            run,
-            purpose=request.purpose,
-            question=answer.question,
-            texts={each.stage: answer[each.stage].text for each in run.stages},
-            keep_texts=settings["keep_texts"],
-            keep_days=settings["keep_days"],
-        )
+                self.recorder = Recorder()
+            record(self.recorder, handle, request.purpose, settings)
 
     def prompt(self, request: Request) -> str:
         """What the first stage of this request is told, its drafts aside."""

@@ -6,10 +6,6 @@ drawn by the events and their times alone: no thread, no timer. It never fills t
 line that has scrolled out cannot be erased.
 
 Elsewhere, and where TERM says dumb, everything is written once and without an escape code.
-
-What a model wrote, names included, only ever comes as a Text or as parsed Markdown: never as rich's
-markup. What Markdown decodes (entities) is cleaned once more, and what rich would leave out (HTML,
-images, unused references) stays as it was written.
 """
 
 from __future__ import annotations
@@ -18,11 +14,10 @@ import importlib
 import logging
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from mirador_magic.answer import words
 from mirador_magic.answer.answer import Answer, StageAnswer
-from mirador_magic.confidence import CYAN, GRAY, RED, band
 from mirador_magic.events import (
     ChunkReceived,
     Event,
@@ -34,34 +29,22 @@ from mirador_magic.events import (
     ThinkingReceived,
 )
 from mirador_magic.views.static import doubt, plain, told
+from mirador_magic.views.terminal_text import (
+    console_of,
+    head_of,
+    markdown,
+    picture,
+    safe,
+    styled,
+)
 
 if TYPE_CHECKING:
-    from rich.console import Console, Group
+    from rich.console import Console
     from rich.live import Live
-    from rich.markdown import Markdown
-    from rich.text import Text
 
 log = logging.getLogger(__name__)
 
 FRAME = 0.05  # seconds between two paints
-
-# By name: the terminal's own, which its theme makes legible.
-_COLOURS = {GRAY: "bright_black", CYAN: "cyan", RED: "red", None: ""}
-
-
-# Colours are for bars and dots alone: rich's own ones of Markdown are not legible on every theme.
-_STYLES = {
-    "markdown.block_quote": "dim",
-    "markdown.code": "bold",
-    "markdown.h2": "bold underline",
-    "markdown.h3": "bold",
-    "markdown.h4": "italic",
-    "markdown.item.number": "bold",
-    "markdown.link": "none",
-    "markdown.link_url": "underline",
-    "markdown.table.border": "dim",
-    "markdown.table.header": "bold",
-}
 
 
 class TerminalView:
@@ -124,7 +107,7 @@ class _Lines:
         self._write(("\n" if stage.text else "") + "\n".join(lines) + "\n\n")
 
     def _write(self, text: str) -> None:
-        self._out.write(_safe(text))
+        self._out.write(safe(text))
         self._out.flush()
 
 
@@ -146,7 +129,7 @@ class _Page:
         self._due = 0.0
 
     def show(self) -> None:
-        self._console = _console(self._out, coloured=self._coloured)
+        self._console = console_of(self._out, coloured=self._coloured)
         early, self._early = self._early or [], None
         for event in early:
             self(event)
@@ -217,26 +200,26 @@ class _Page:
     def _paint(self, at: float) -> None:
         if self._live:
             self._due = at + FRAME
-            self._live.update(_picture(self._answer()[self._stage], self._console), refresh=True)
+            self._live.update(picture(self._answer()[self._stage], self._console), refresh=True)
 
     def _put(self, stage: StageAnswer) -> None:
         """The stage as it stays, in the place of the live part; in one write, so that none flickers."""
         with self._console:
             self._close()
-            self._console.print(_head(stage))
-            if text := _safe(stage.text).strip():
+            self._console.print(head_of(stage))
+            if text := safe(stage.text).strip():
                 self._body(text)
 
     def _body(self, text: str) -> None:
         try:
-            self._console.print(_markdown(text))
+            self._console.print(markdown(text))
         except Exception:  # a renderer that stumbles must not cost the reader the text
             log.info("a text that is no Markdown for rich", exc_info=True)
-            self._console.print(_text(text))
+            self._console.print(styled(text))
 
     def _foot(self, stage: StageAnswer) -> None:
         for note in told(stage, self._answer()):
-            self._console.print(_text(f"({note})", "dim"))
+            self._console.print(styled(f"({note})", "dim"))
         self._console.print()
 
     def _finish(self) -> None:
@@ -250,8 +233,8 @@ class _Page:
         if self._answer().missing:
             return  # the error says it all
         if offer := doubt(self._answer()):
-            self._console.print(_text(offer))
-        self._console.print(_text(words.header(self._answer()), "dim"))
+            self._console.print(styled(offer))
+        self._console.print(styled(words.header(self._answer()), "dim"))
 
     def _close(self) -> None:
         live, self._live = self._live, None
@@ -261,97 +244,3 @@ class _Page:
 
 def _is_terminal(out: TextIO) -> bool:
     return out.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
-
-
-def _safe(text: str) -> str:
-    """Text that neither steers a terminal nor turns its lines round: such marks show as [U+202E]."""
-    return words.clean(text)
-
-
-def _console(out: TextIO, *, coloured: bool) -> Console:
-    from rich.console import Console
-    from rich.theme import Theme
-
-    return Console(
-        file=out,
-        force_terminal=True,
-        force_interactive=True,
-        force_jupyter=False,
-        no_color=not coloured,
-        markup=False,
-        emoji=False,
-        highlight=False,
-        theme=Theme(_STYLES),
-    )
-
-
-def _text(text: str, style: str = "") -> Text:
-    from rich.text import Text
-
-    return Text(_safe(text), style)
-
-
-def _head(stage: StageAnswer) -> Text:
-    """A stage's line: its bar and name, what stands beside it, how far it is to be trusted."""
-    from rich.text import Text
-
-    bar, colour = _bar(stage)
-    dot, _, trust = words.trust(stage).partition(" ")
-    head = Text.assemble((bar, colour), " ", (_safe(stage.name), "bold"))
-    head.append(f"  {_safe(words.stage_line(stage))}", "dim")
-    return head.append(f"  {dot}", colour).append(f" {trust}", "dim") if dot else head
-
-
-def _bar(stage: StageAnswer) -> tuple[str, str]:
-    """The bar that carries the confidence, and its colour."""
-    if stage.status == "failed":
-        return "▌", _COLOURS[RED]
-    look = band(stage.confidence)
-    return "┆" if look.dashed else "▌", _COLOURS[look.colour]
-
-
-def _picture(stage: StageAnswer, console: Console) -> Group:
-    """The live part: the head, cut to one line, and the last lines that fit below it."""
-    from rich.console import Group
-
-    head = _head(stage)
-    head.no_wrap, head.overflow = True, "ellipsis"
-    text = _safe(stage.text).strip()
-    return Group(head, _tail(text, console)) if text else Group(head)
-
-
-def _tail(text: str, console: Console) -> Text:
-    """The last lines, less two of the terminal's: one for the head, one for the cursor at the end.
-
-    It is broken into lines from the start of a line of its own, so that they do not shift.
-    """
-    from rich.text import Text
-
-    rows = max(1, console.height - 2)
-    start = text.rfind("\n", 0, max(0, len(text) - rows * console.width)) + 1
-    lines = Text(text[start:]).wrap(console, console.width)[-rows:]
-    return Text("\n", no_wrap=True, overflow="crop").join(lines)
-
-
-def _markdown(text: str) -> Markdown:
-    """The text as Markdown, each line break kept."""
-    from markdown_it import MarkdownIt
-    from rich.markdown import Markdown
-
-    parser = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
-    parser.disable(["autolink", "image", "reference"])
-    page = Markdown("", code_theme=_code_theme(), justify="default", hyperlinks=False)
-    page.parsed = parser.parse(text)
-    for token in page.parsed:
-        for each in (token, *(token.children or ())):
-            each.content = _safe(each.content)
-            each.type = "hardbreak" if each.type == "softbreak" else each.type
-    return page
-
-
-def _code_theme() -> Any:
-    """Code without colours. Markdown asks for a str, and hands it on to Syntax, which takes both."""
-    from rich.style import Style
-    from rich.syntax import ANSISyntaxTheme
-
-    return ANSISyntaxTheme({("Comment",): Style(dim=True), ("Keyword",): Style(bold=True)})

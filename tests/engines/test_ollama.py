@@ -19,7 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirador_magic.engines.base import ChatRequest, Loaded, Message
-from mirador_magic.engines.ollama.engine import OllamaEngine, cut_lengths
+from mirador_magic.engines.ollama.engine import OllamaEngine
+from mirador_magic.engines.ollama.shown import cut_lengths
 from mirador_magic.engines.ollama.wire import address, mended
 from mirador_magic.errors import (
     BrokenStream,

@@ -30,7 +30,8 @@ from mirador_magic.events import (
     ThinkingReceived,
 )
 from mirador_magic.pipeline.metrics import Meter, RunMetrics, StageMetrics, percentile
-from mirador_magic.pipeline.run import Run, Watchers
+from mirador_magic.pipeline.run import Run
+from mirador_magic.pipeline.watchers import Watchers
 from mirador_magic.stages import DEFAULT_STAGES
 from tests.support.virtual_time import now, run
 

@@ -25,7 +25,8 @@ from mirador_magic.events import (
 from mirador_magic.orchestrator import StreamingOrchestrator
 from mirador_magic.pipeline import prompts
 from mirador_magic.residency.history import Effect, History
-from mirador_magic.residency.overlap import LEAST_PACE, NO_ROOM, Effects, Plan, choose, room, slowed
+from mirador_magic.residency.overlap import NO_ROOM
+from mirador_magic.residency.plans import LEAST_PACE, Effects, Plan, choose, room, slowed
 from mirador_magic.stages import DEFAULT_STAGES
 from tests.support.virtual_time import now, run
 

@@ -19,7 +19,8 @@ from mirador_magic.engines.base import ChatRequest, Chunk, Engine, Message
 from mirador_magic.engines.ollama.engine import OllamaEngine
 from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.events import Event, RouteChosen, StreamEnd
-from mirador_magic.pipeline.run import Deepen, Run, Watchers
+from mirador_magic.pipeline.run import Deepen, Run
+from mirador_magic.pipeline.watchers import Watchers
 from mirador_magic.residency.history import History
 from mirador_magic.routing import evidence
 from mirador_magic.session import trust

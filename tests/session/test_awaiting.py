@@ -17,7 +17,8 @@ from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.errors import BrokenStream, EngineError, EngineUnavailable, NoModel
 from mirador_magic.events import Event, ModelArriving, ModelAwaited
 from mirador_magic.pipeline.metrics import Meter
-from mirador_magic.pipeline.run import Run, Watchers
+from mirador_magic.pipeline.run import Run
+from mirador_magic.pipeline.watchers import Watchers
 from mirador_magic.session.awaiting import LOOK_S, Awaiting
 from mirador_magic.session.engine_choice import Engines
 from mirador_magic.settings.settings import Settings, of_environment

@@ -14,7 +14,8 @@ from ipywidgets.widgets.widget import _instances
 from mirador_magic import ModelStage, Script, ScriptedEngine
 from mirador_magic.answer.run_state import RunState
 from mirador_magic.engines.base import Engine
-from mirador_magic.pipeline.run import Run, Watchers
+from mirador_magic.pipeline.run import Run
+from mirador_magic.pipeline.watchers import Watchers
 from mirador_magic.views.controls import controls
 from mirador_magic.views.panel import FRAME, SLOWEST, Further, Panel
 from tests.support.virtual_time import VirtualLoop, now, run

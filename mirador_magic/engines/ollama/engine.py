@@ -19,16 +19,23 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
-import re
-import time
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from mirador_magic.engines.base import ChatRequest, Chunk, Loaded, ModelInfo
+from mirador_magic.engines.ollama.chat import (
+    body,
+    end_of,
+    logprobs_of,
+    seconds,
+    until,
+    without_thinking,
+)
 from mirador_magic.engines.ollama.errors import translated, unpulled
 from mirador_magic.engines.ollama.models import Installing, Modelfile, pulled
+from mirador_magic.engines.ollama.shown import SMALLEST_CONTEXT, Shown, read_shown, was_cut
 from mirador_magic.engines.ollama.wire import address, transport
 from mirador_magic.errors import (
     BrokenStream,
@@ -37,12 +44,9 @@ from mirador_magic.errors import (
     MiradorError,
     RequestRefused,
 )
-from mirador_magic.events import StreamEnd
 from mirador_magic.stages import plain
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     import httpx
     from ollama import AsyncClient, ChatResponse
 
@@ -50,24 +54,9 @@ T = TypeVar("T")
 
 CONNECT_S = 2.0
 PROBE_S = 5.0
-SMALLEST_CONTEXT = 256  # tokens; no model in use was trained with fewer
-TEMPLATE_BYTES = 256  # what a chat template may add to the messages
-NUM_KEEP = 4  # Ollama's default
 LAST_BYTES_S = 0.05  # for the end of a stream behind its last line
 STUCK_S = 10.0  # without a word, from which on a model that was cut short before may be stuck
 FREE_S = 0.5  # to have it unloaded, while whoever asked is leaving
-FOR_EVER = 10 * 365 * 86400  # seconds; a negative keep_alive lasts centuries
-
-
-class _Shown(NamedTuple):
-    """The context that a model was trained with, how many first tokens a cut spares, how many bytes
-    its own messages add to a prompt, and which weights it has: the hash of their blob, '' where unknown.
-    """
-
-    trained: int | None = None
-    keep: int = NUM_KEEP
-    own: int = 0
-    weights: str = ""
 
 
 class OllamaEngine:
@@ -86,7 +75,7 @@ class OllamaEngine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: AsyncClient | None = None
         self._transport: httpx.AsyncHTTPTransport | None = None
-        self._shown: dict[str, _Shown] = {}
+        self._shown: dict[str, Shown] = {}
         self._keeps: dict[str, float] = {}  # seconds, by the weights that were loaded
         self._cut: set[str] = set()  # models that were cut short, and came to no end since
 
@@ -118,7 +107,7 @@ class OllamaEngine:
         client = await self._connected()
         running = await self._ask("", client.ps())
         told = [
-            ModelInfo(m.model, int(m.size or 0), int(m.size_vram or 0), _until(m.expires_at))
+            ModelInfo(m.model, int(m.size or 0), int(m.size_vram or 0), until(m.expires_at))
             for m in running.models
             if m.model
         ]
@@ -152,11 +141,11 @@ class OllamaEngine:
             keep_alive = self._keeps[weights] = max(keep_alive, self._keeps.get(weights, 0.0))
         one = replace(request, options=replace(request.options, num_predict=1))
         try:
-            answer = client.chat(request.model, keep_alive=keep_alive, **_body(one))
+            answer = client.chat(request.model, keep_alive=keep_alive, **body(one))
             told = await self._ask(request.model, answer)
         except RequestRefused as refused:
-            return await self.load(_without_thinking(request, refused), keep_alive)
-        return Loaded(_seconds(told.load_duration), _seconds(told.prompt_eval_duration))
+            return await self.load(without_thinking(request, refused), keep_alive)
+        return Loaded(seconds(told.load_duration), seconds(told.prompt_eval_duration))
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """Where a stop has left the model stuck, it is freed when its next reader leaves in vain.
@@ -182,15 +171,13 @@ class OllamaEngine:
     async def _stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         client = await self._connected()
         # top_logprobs would sort the whole vocabulary at each token (0.12-0.24)
-        answer = client.chat(
-            request.model, stream=True, logprobs=request.logprobs, **_body(request)
-        )
+        answer = client.chat(request.model, stream=True, logprobs=request.logprobs, **body(request))
         replies = cast("AsyncGenerator[ChatResponse, None]", await self._ask(request.model, answer))
         async with aclosing(replies):
             try:
                 reply = await self._next(request.model, replies)
             except RequestRefused as refused:
-                again = self._stream(_without_thinking(request, refused))
+                again = self._stream(without_thinking(request, refused))
                 async with aclosing(again):
                     async for chunk in again:
                         yield chunk
@@ -199,14 +186,15 @@ class OllamaEngine:
                 if reply.message.thinking:
                     yield Chunk(thinking=reply.message.thinking)
                 if reply.message.content:
-                    yield Chunk(text=reply.message.content, logprobs=_logprobs(reply))
+                    yield Chunk(text=reply.message.content, logprobs=logprobs_of(reply))
                 if reply.done:
                     break
                 reply = await self._next(request.model, replies)
             with suppress(TimeoutError, MiradorError):  # only what is read to its end is kept
                 async with asyncio.timeout(LAST_BYTES_S):
                     await self._ask(request.model, anext(replies, None))
-        yield Chunk(end=await self._end(request, reply))
+        is_cut = await self._was_cut(request, reply.prompt_eval_count or 0)
+        yield Chunk(end=end_of(reply, is_cut))
 
     async def pull(self, model: str) -> AsyncGenerator[Installing, None]:
         """Fetch a model from its registry. Closing the stream stops that; the next goes on there."""
@@ -289,96 +277,20 @@ class OllamaEngine:
             )
         return reply
 
-    async def _end(self, request: ChatRequest, last: ChatResponse) -> StreamEnd:
-        return StreamEnd(
-            "length" if last.done_reason == "length" else "stop",
-            prompt_tokens=last.prompt_eval_count,
-            output_tokens=last.eval_count,
-            load_s=_seconds(last.load_duration),
-            prefill_s=_seconds(last.prompt_eval_duration),
-            decode_s=_seconds(last.eval_duration),
-            prompt_cut=await self._was_cut(request, last.prompt_eval_count or 0),
-        )
-
     async def _was_cut(self, request: ChatRequest, tokens: int) -> bool:
-        """Whether the server dropped part of the prompt and kept only these `tokens`.
-
-        No token covers less than a byte, so a prompt of fewer bytes than the context has tokens
-        was not cut, whatever its count looks like.
-        """
+        """Whether the server dropped part of the prompt and kept only these `tokens`."""
         context = request.options.num_ctx
         if 2 * tokens < min(context, SMALLEST_CONTEXT):
             return False
-        shown = await self._show(request.model)
-        context = min(context, shown.trained or context)
-        told = sum(len(_sendable(message.content).encode()) for message in request.messages)
-        size = TEMPLATE_BYTES + shown.own + told
-        return size >= context and tokens in cut_lengths(context, shown.keep)
+        return was_cut(await self._show(request.model), request.messages, context, tokens)
 
-    async def _show(self, model: str) -> _Shown:
+    async def _show(self, model: str) -> Shown:
         """What Ollama tells of this model; it is asked once."""
         if (name := plain(model)) not in self._shown:
             client = await self._connected()
             try:
                 shown = await self._ask(model, client.show(model))
             except EngineError:
-                return _Shown()
-            known = shown.modelinfo or {}
-            trained = known.get(f"{known.get('general.architecture')}.context_length")
-            chosen = re.search(r"^num_keep\s+(-?\d+)", shown.parameters or "", re.MULTILINE)
-            keep = int(chosen[1]) if chosen else NUM_KEEP
-            if keep >= 0 and known.get("tokenizer.ggml.add_bos_token"):
-                keep += 1
-            modelfile = shown.modelfile or ""
-            own = len(modelfile.partition("\nMESSAGE ")[2].encode())
-            weights = re.search(r"^FROM .*sha256-([0-9a-f]{64})$", modelfile, re.MULTILINE)
-            self._shown[name] = _Shown(trained, keep, own, weights[1] if weights else "")
+                return Shown()
+            self._shown[name] = read_shown(shown)
         return self._shown[name]
-
-
-def _until(expires: datetime | None) -> float | None:
-    """None for one that stays for ever, which Ollama writes as a time in centuries."""
-    seconds = expires.timestamp() if expires else None
-    return seconds if seconds and seconds < time.time() + FOR_EVER else None
-
-
-def _body(request: ChatRequest) -> dict[str, Any]:
-    """The request as the official client takes it, but for the model's name."""
-    return {
-        "messages": [{"role": m.role, "content": _sendable(m.content)} for m in request.messages],
-        "options": {k: v for k, v in asdict(request.options).items() if v is not None},
-    } | ({} if request.think is None else {"think": request.think})
-
-
-def _without_thinking(request: ChatRequest, refused: RequestRefused) -> ChatRequest:
-    """The same to a model that will not hear of thinking; raises any other refusal."""
-    if request.think is None or "think" not in refused.what.partition(": ")[2]:
-        raise refused
-    return replace(request, think=None)
-
-
-def cut_lengths(context: int, keep: int) -> set[int]:
-    """How many tokens Ollama leaves of a prompt that does not fit into `context` tokens.
-
-    Up to 0.29 it fills the context: `context`. From 0.30 on it keeps the first `keep` tokens and
-    clears half of the rest for the answer: context - (context - keep) // 2. A negative `keep`
-    spares everything, but for one token.
-    """
-    keep = min(keep, context - 1) if keep >= 0 else context - 1
-    return {context, context - max((context - keep) // 2, 1)}
-
-
-def _logprobs(reply: ChatResponse) -> tuple[float, ...]:
-    """None where the model also thought: nobody can tell which of them are the answer's."""
-    if reply.message.thinking:
-        return ()
-    return tuple(token.logprob for token in reply.logprobs or ())
-
-
-def _seconds(nanoseconds: int | None) -> float | None:
-    return None if nanoseconds is None else nanoseconds / 1e9
-
-
-def _sendable(text: str) -> str:
-    """The text without lone surrogates, which no UTF-8 and so no request can carry."""
-    return text.encode(errors="replace").decode()

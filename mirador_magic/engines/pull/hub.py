@@ -19,7 +19,6 @@ nothing more and goes on. The hub serves the files of xet repos by plain HTTP to
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import hashlib
 import math
@@ -30,36 +29,24 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
-from urllib.parse import urlsplit
 
-from mirador_magic.engines.pull.progress import Progress, Tell, unwritable
+from mirador_magic.engines.pull.hub_errors import Source, address, translated
+from mirador_magic.engines.pull.progress import Progress, Tell
 from mirador_magic.errors import (
     BrokenStream,
-    EngineError,
     EngineUnavailable,
-    ModelMissing,
     RequestRefused,
     UsageError,
 )
-from mirador_magic.stages import nearest
 
 EXAMPLE = "%mirador pull hf:Qwen/Qwen3-0.6B-GGUF/Qwen3-0.6B-Q8_0.gguf"
 
 _TELL_SECONDS = 0.1
-_AGAIN = "run it again: it goes on where it stopped"
 _REPO = r"\w(?:[\w.-]{0,94}\w)?"  # as the hub has it: no dot or dash at either end
 _FILE = r"\w[\w.+-]{0,199}"
 _SOURCE = re.compile(
     rf"hf:({_REPO}/{_REPO})/((?:{_FILE}/)*{_FILE}\.gguf)", re.ASCII | re.IGNORECASE
 )
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file of a repo on the hub; `file` is its path there."""
-
-    repo: str
-    file: str
 
 
 @dataclass(frozen=True)
@@ -109,26 +96,19 @@ def _ask(source: Source, folder: Path) -> _Offer:
         raise EngineUnavailable(
             "the package huggingface_hub is not installed", "pip install 'mirador-magic[hub]'"
         ) from error
-    hub = _hub()
+    hub = address()
     try:
         # Its own user agent would tell which Python, PyTorch and coding agent there are.
         headers = build_hf_headers(headers={"user-agent": "mirador-magic"})
         url = hf_hub_url(source.repo, source.file, endpoint=hub)
         told = get_hf_file_metadata(url, headers=headers, endpoint=hub)
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-        raise _translated(error, source, folder) from error
+        raise translated(error, source, folder) from error
     if told.commit_hash is None or told.etag is None:
         raise RequestRefused(f"{hub} does not answer like a Hugging Face hub", "check HF_ENDPOINT")
     # By its commit: a version that comes in between is not taken for the rest of this one.
     url = hf_hub_url(source.repo, source.file, revision=told.commit_hash, endpoint=hub)
     return _Offer(url, headers, told.etag, told.size)
-
-
-def _hub() -> str:
-    from huggingface_hub import constants
-
-    # huggingface_hub itself reads the variable once, when it is imported.
-    return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
 
 
 class _Meter:
@@ -164,7 +144,7 @@ async def _fetch(source: Source, offer: _Offer, target: Path, meter: _Meter) -> 
                 )
         await asyncio.to_thread(_publish, part, target, offer.version, meter.done)
     except (httpx2.HTTPError, OSError) as error:
-        raise _translated(error, source, target.parent, meter.done) from error
+        raise translated(error, source, target.parent, meter.done) from error
     return meter.done
 
 
@@ -256,49 +236,3 @@ def _publish(part: Path, target: Path, version: str, size: int) -> None:
 
 def _size(file: Path) -> int | None:
     return file.stat().st_size if file.is_file() else None
-
-
-def _translated(error: Exception, source: Source, folder: Path, done: int = 0) -> EngineError:
-    """Our error for one of the hub's, the connection's or the disk's, after so many bytes."""
-    import httpx2
-    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError
-
-    hub = _hub()
-    page = f"{hub}/{source.repo}"
-    status = getattr(getattr(error, "response", None), "status_code", 0)
-    if status in (401, 403):
-        why = "is gated" if isinstance(error, GatedRepoError) else "is private, or is not there"
-        return RequestRefused(
-            f"{source.repo} {why}", f"ask for access on {page}, then: hf auth login"
-        )
-    if isinstance(error, EntryNotFoundError):
-        cure = f"{nearest(source.file, _ggufs(source.repo))} All its files: {page}/tree/main"
-        return ModelMissing(f"{source.repo} has no file {source.file}", cure)
-    if status == 404:
-        return ModelMissing(f"there is no repo {source.repo} on the hub", f"check its page: {page}")
-    if status:
-        return EngineUnavailable(f"{hub} answers with HTTP {status}", _AGAIN)
-    if done and isinstance(error, httpx2.TransportError):
-        why = str(error) or type(error).__name__
-        return BrokenStream(f"{source.file} broke off after {done:,} bytes: {why}", _AGAIN)
-    if isinstance(error, httpx2.HTTPError | httpx2.InvalidURL | ConnectionError):
-        host = urlsplit(hub).netloc or hub
-        with contextlib.suppress(AttributeError, RuntimeError):  # only a request's error has one
-            host = error.request.url.netloc.decode() or host  # type: ignore[union-attr]
-        return EngineUnavailable(
-            f"{host} was not reached: {str(error) or type(error).__name__}",
-            f"connect, or copy the file by hand into {folder}",
-        )
-    return unwritable(source.file, folder, getattr(error, "strerror", None) or str(error))
-
-
-def _ggufs(repo: str) -> list[str]:
-    """The GGUF files of a repo, none where the hub does not list them."""
-    import httpx2
-    from huggingface_hub import HfApi
-
-    with contextlib.suppress(httpx2.HTTPError, OSError):
-        api = HfApi(endpoint=_hub(), headers={"user-agent": "mirador-magic"})
-        files = [each.rfilename for each in api.model_info(repo, timeout=10).siblings or []]
-        return [file for file in files if file.lower().endswith(".gguf")]
-    return []

@@ -19,7 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirador_magic.engines.pull import hub as pulling
-from mirador_magic.engines.pull.hub import Source, pull, read_source
+from mirador_magic.engines.pull.hub import pull, read_source
+from mirador_magic.engines.pull.hub_errors import Source
 from mirador_magic.engines.pull.progress import Progress
 from mirador_magic.errors import (
     BrokenStream,

@@ -1,0 +1,25 @@
+"""What is kept of a run that is over: its figures, and its words where the user wants that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mirador_magic.pipeline.metrics import Purpose
+from mirador_magic.session.handle import Handle
+from mirador_magic.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from mirador_magic.store import Recorder
+
+
+def record(recorder: Recorder, handle: Handle, purpose: Purpose, settings: Settings) -> None:
+    """Hand the run to the recorder, which writes it down beside the loop."""
+    answer, run = handle.answer, handle.metrics
+    recorder.record(
+        run,
+        purpose=purpose,
+        question=answer.question,
+        texts={each.stage: answer[each.stage].text for each in run.stages},
+        keep_texts=settings["keep_texts"],
+        keep_days=settings["keep_days"],
+    )
