@@ -64,7 +64,7 @@ DEFAULT_STAGES: tuple[ModelStage, ...] = (
         model="speed_optimizer_phi:latest",
         confidence=0.60,
         timeout=10.0,
-        system_prompt="You are a helpful assistant. You answer in one short sentence.",
+        system_prompt="You are a helpful assistant. You answer every question in one short sentence.",
         options=ModelOptions(temperature=0.1, top_p=0.9, num_predict=150),
         think=False,  # else its first word waits until the model has thought
     ),
