@@ -118,8 +118,22 @@ def complete(coroutine: Coroutine[Any, Any, T]) -> T:
 
 def _drive(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> T:
     task = loop.create_task(coroutine)
-    with _interrupt_calls(lambda: loop.call_soon_threadsafe(task.cancel)):
-        return loop.run_until_complete(task)
+    counted = len(getattr(loop, "_ready", ()))
+    try:
+        with _interrupt_calls(lambda: loop.call_soon_threadsafe(task.cancel)):
+            return loop.run_until_complete(task)
+    finally:
+        _refill(loop, counted)
+
+
+def _refill(loop: asyncio.AbstractEventLoop, counted: int) -> None:
+    """Let the loop's own pass over its ready callbacks end, in the midst of which a nested run was.
+
+    That pass has counted its callbacks beforehand. Those that the nested run has taken from it would be
+    missed: with an IndexError that ends the loop, and so the kernel.
+    """
+    for _ in range(counted - len(getattr(loop, "_ready", ()))):
+        loop.call_soon(lambda: None)
 
 
 @contextlib.contextmanager

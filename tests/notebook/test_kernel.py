@@ -42,7 +42,7 @@ import os; os.environ["MIRADOR_ENGINE"] = "scripted"
 
 ANEW = """
 %unload_ext mirador_magic
-from mirador_magic import session as sessions
+from mirador_magic.session import session as sessions
 from mirador_magic.views import controls as clicks
 await sessions.current().closing
 sessions.current.cache_clear()

@@ -99,7 +99,7 @@ def test_nothing_is_left_behind_by_faults(running: Kernel) -> None:
     )
     # What all panels share, and the store of the figures, are there once a panel was drawn.
     running.run("%mirador --stages hangs_midway,good why?")
-    running.run("from mirador_magic.session import current")
+    running.run("from mirador_magic.session.session import current")
     assert running.value(f"current().recorder.flush({PATIENCE})") == "True"
     before = running.value(count)
     for fault in FAULTS:
