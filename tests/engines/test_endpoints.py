@@ -452,7 +452,7 @@ def test_one_run_is_on_two_engines(
     assert [stage.text for stage in answer.stages] == ["At home.", ANSWER]
     (chat,) = server.chats()
     assert chat.body["model"] == "good"
-    assert "> At home." in chat.body["messages"][-1]["content"]
+    assert chat.body["messages"][-2] == {"role": "assistant", "content": "At home."}
 
 
 def test_a_stage_that_breaks_there_keeps_its_text_and_the_next_one_at_home_answers(

@@ -248,6 +248,12 @@ def test_a_stop_keeps_what_was_written_and_the_next_question_is_answered(place: 
     assert (after.outcome, after.text) == ("answered", KNOWN_ANSWER)
 
 
+@pytest.fixture(autouse=True)
+def own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is usual for a model is no other test's to say."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
 def test_an_answer_longer_than_its_limit_is_cut_and_one_that_ends_by_itself_is_not(
     place: Place,
 ) -> None:
