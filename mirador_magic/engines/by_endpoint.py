@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 
 from mirador_magic.engines.base import ChatRequest, Chunk, Engine, Loaded, ModelInfo
 from mirador_magic.engines.endpoints import Endpoint
+from mirador_magic.engines.limiter import Limiter
 from mirador_magic.engines.ollama.engine import OllamaEngine
-from mirador_magic.engines.turns import Turns
 from mirador_magic.errors import EngineError, EngineUnavailable, MiradorError, UsageError
 
 OpenHome = Callable[[], Awaitable[Engine]]
@@ -31,7 +31,7 @@ class Part:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self.turns = Turns(endpoint.limit)
+        self.turns = Limiter(endpoint.limit)
         self.engine = _engine(endpoint)
 
     def own(self, request: ChatRequest) -> ChatRequest:

@@ -33,6 +33,7 @@ from mirador_magic.events import (
     ThinkingReceived,
 )
 from mirador_magic.pipeline import prompts
+from mirador_magic.residency import keep_alive
 from mirador_magic.residency.history import History
 from mirador_magic.residency.overlap import FORGOTTEN, NO_ROOM
 from mirador_magic.stages import ModelStage, plain
@@ -40,12 +41,6 @@ from mirador_magic.stages import ModelStage, plain
 Clock = Callable[[], float]
 Substitute = Callable[[ModelStage, Sequence[ModelInfo]], ModelStage | None]
 State = Literal["cold", "loading", "warm", "failed", "evicted"]
-
-# Ollama makes room by letting go of the model with the shortest one, and never counts uses: the
-# first stage's model is wanted first, and the last one's costs most to load again.
-KEEP_ALIVE_FIRST = 3600.0
-KEEP_ALIVE_LAST = 1800.0
-KEEP_ALIVE_BETWEEN = 1200.0
 
 
 @dataclass(frozen=True)
@@ -162,7 +157,9 @@ class WarmUp:
         kept: dict[str, float] = {}
         for place, each in enumerate(self.state):
             if each.state == "warm" and each.until is not None:
-                kept[each.model] = max(kept.get(each.model, 0.0), self._keep_alive(place))
+                kept[each.model] = max(
+                    kept.get(each.model, 0.0), keep_alive.seconds(self.stages, place)
+                )
         return min(kept, key=lambda model: kept[model]) if len(kept) > 1 else None
 
     def listener(self) -> Callable[[Event], None]:
@@ -211,7 +208,7 @@ class WarmUp:
         self._set(place, "loading", expected=expected)
         began = self.clock()
         try:
-            loaded = await engine.load(prompts.head(stage), self._keep_alive(place))
+            loaded = await engine.load(prompts.head(stage), keep_alive.seconds(self.stages, place))
         except asyncio.CancelledError:
             self._set(place, "cold")
             raise
@@ -260,22 +257,17 @@ class WarmUp:
         why = f"had left memory and was loaded again in {load_s:.1f} s" if lost else ""
         for place, was in enumerate(self.state):
             if plain(was.model) == plain(model):
-                until = None if was.until is None else self._wall() + self._keep_alive(place)
+                until = (
+                    None
+                    if was.until is None
+                    else self._wall() + keep_alive.seconds(self.stages, place)
+                )
                 self._set(place, "warm", why=why, until=until)
 
     def _update(self, model: str, state: State, *, only: State) -> None:
         for place, was in enumerate(self.state):
             if plain(was.model) == plain(model) and was.state == only:
                 self._set(place, state)
-
-    def _keep_alive(self, place: int) -> float:
-        """Seconds: what the stage says, else the first one's longest and the last one's next."""
-        own = self.stages[place].keep_alive
-        if own is not None:
-            return own
-        if place == 0:
-            return KEEP_ALIVE_FIRST
-        return KEEP_ALIVE_LAST if place == len(self.stages) - 1 else KEEP_ALIVE_BETWEEN
 
     def _set(self, place: int, state: State, **more: Any) -> None:
         was = self.state[place]

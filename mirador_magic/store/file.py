@@ -66,7 +66,7 @@ def path() -> Path:
     return platformdirs.user_data_path("mirador", appauthor=False) / "runs.sqlite3"
 
 
-class Shelf:
+class Database:
     """The file, opened when it is first needed, and again where another has taken its place."""
 
     def __init__(self, file: Path) -> None:

@@ -24,7 +24,7 @@ class Store:
 
     def __init__(self, file: Path | None = None, clock: Callable[[], float] = time.time) -> None:
         self.file = file or files.path()
-        self._shelf = files.Shelf(self.file)
+        self._shelf = files.Database(self.file)
         self._clock = clock
         self._lock = threading.RLock()
 

@@ -74,9 +74,9 @@ class Recorder:
         self._thread.join(patience)
 
     @cached_property
-    def _shelf(self) -> files.Shelf:
+    def _shelf(self) -> files.Database:
         """The thread's own: whose folder it is in takes 10 ms to find out."""
-        return files.Shelf(self._file or files.path())
+        return files.Database(self._file or files.path())
 
     def _work(self) -> None:
         while (task := self._queue.get()) is not None:

@@ -31,10 +31,10 @@ from mirador_magic.events import (
     StageStopped,
     ThinkingReceived,
 )
-from mirador_magic.kernel.sending import let_go, send
+from mirador_magic.kernel.io_thread import flush, send
 from mirador_magic.views import static
-from mirador_magic.views.controls import Deeds, controls
-from mirador_magic.views.live_stage import PATIENCE, Kit, LiveStage
+from mirador_magic.views.answer_buttons import Actions, controls
+from mirador_magic.views.streaming import PATIENCE, LiveStage, PanelWidgets
 from mirador_magic.views.style import FETCH, PANEL
 
 FRAME = 0.1  # seconds between two paints
@@ -83,7 +83,7 @@ class Panel:
         self._display = within or DisplayHandle()
         self._is_new = within is None
         self._displayed = within is not None
-        self._kit: Kit | None = None
+        self._kit: PanelWidgets | None = None
         self._stages: dict[str, LiveStage] = {}
         self._offer_of: tuple[ipywidgets.HTML, ipywidgets.Button] | None = None
         self._seen: set[str] = set()
@@ -143,12 +143,12 @@ class Panel:
         if answers and self._timer and event.stage not in self._seen:
             self._seen.add(event.stage)
             self._paint(self._answer())
-            let_go()
+            flush()
 
     def _bring_widgets(self) -> None:
         """Put the widgets in the place of the page, made with their first content."""
         answer = self._answer()
-        self._kit = kit = Kit()
+        self._kit = kit = PanelWidgets()
         self._header = kit.html(self._top(answer))
         self._rest = kit.html(self._waiting(answer))
         self._fixed = [self._header]
@@ -266,7 +266,7 @@ class Panel:
         self._kit = None
 
     def _offer(self) -> None:
-        controls().show(self.run, Deeds(self._again, self._copied, self._is_late))
+        controls().show(self.run, Actions(self._again, self._copied, self._is_late))
 
     def _again(self, stage: str) -> None:
         """Run this stage, where nothing runs here."""

@@ -15,7 +15,7 @@ from mirador_magic.engines.pull.progress import Progress
 from mirador_magic.views.style import PANEL
 
 if TYPE_CHECKING:
-    from mirador_magic.views.live_stage import Kit
+    from mirador_magic.views.streaming import PanelWidgets
 
 Stop = Callable[[], object]
 
@@ -30,7 +30,7 @@ class ProgressLine:
         self._in_notebook = in_notebook
         self._stop = stop
         self._display: Any = None
-        self._kit: Kit | None = None
+        self._kit: PanelWidgets | None = None
         self._bar: Any = None
         self._text = ""
 
@@ -57,9 +57,9 @@ class ProgressLine:
             self._kit = None
 
     def _with_button(self, stop: Stop) -> Any:
-        from mirador_magic.views.live_stage import Kit
+        from mirador_magic.views.streaming import PanelWidgets
 
-        self._kit = Kit()
+        self._kit = PanelWidgets()
         self._bar = self._kit.html(self._preformatted())
         button = self._kit.button("■ Stop", "End the download")
         button.on_click(lambda _: stop())

@@ -24,10 +24,10 @@ from mirador_magic.engines import base, provision
 from mirador_magic.engines.base import ChatRequest, Engine, Loaded, Message, ModelInfo
 from mirador_magic.engines.by_endpoint import ByEndpoint, Endpoints, Part
 from mirador_magic.engines.endpoints import LIMIT, Endpoint, of_tables, secrets_of
+from mirador_magic.engines.limiter import Limiter
 from mirador_magic.engines.ollama.engine import OllamaEngine
 from mirador_magic.engines.openai.engine import OpenAICompatibleEngine
 from mirador_magic.engines.scripted import Script, ScriptedEngine
-from mirador_magic.engines.turns import Turns
 from mirador_magic.errors import EngineUnavailable, MiradorError, UsageError
 from mirador_magic.pipeline.run import Run
 from mirador_magic.session.session import Request, Session
@@ -205,14 +205,14 @@ def test_a_key_is_read_from_the_systems_keyring(monkeypatch: pytest.MonkeyPatch)
         secrets_of(endpoint, {})
 
 
-# Turns
+# Limiter
 
 
 def test_so_many_go_on_at_once_and_the_first_that_came_is_next() -> None:
     order: list[str] = []
 
     async def main() -> None:
-        turns, requests = Turns(2), [question(str(number)) for number in range(6)]
+        turns, requests = Limiter(2), [question(str(number)) for number in range(6)]
 
         async def one(request: ChatRequest) -> None:
             async with turns.taken(request):

@@ -43,7 +43,7 @@ import os; os.environ["MIRADOR_ENGINE"] = "scripted"
 ANEW = """
 %unload_ext mirador_magic
 from mirador_magic.session import session as sessions
-from mirador_magic.views import controls as clicks
+from mirador_magic.views import answer_buttons as clicks
 await sessions.current().closing
 sessions.current.cache_clear()
 clicks.controls().close()
@@ -169,10 +169,10 @@ def test_an_answer_stands_between_what_was_printed_before_and_after_it(any_kerne
 
 
 def test_a_display_that_fails_takes_nothing_with_it(any_kernel: Kernel) -> None:
-    code = """from mirador_magic.kernel.sending import let_go, send
+    code = """from mirador_magic.kernel.io_thread import flush, send
 send(lambda: 1 / 0)
 send(lambda: display('shown'))
-let_go()"""
+flush()"""
     cell = any_kernel.run(code)
     assert cell.status == "ok", cell.error
     assert [data["text/plain"] for data in cell.shown] == ["'shown'"]

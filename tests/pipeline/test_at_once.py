@@ -26,7 +26,7 @@ from mirador_magic.pipeline.at_once import Place, each, place_of, resident
 from mirador_magic.session.handle import Handle
 from mirador_magic.session.session import Session
 from mirador_magic.settings import settings as settings_
-from mirador_magic.views.controls import controls
+from mirador_magic.views.answer_buttons import controls
 from mirador_magic.workbench.benchmark.lanes import Lanes
 from mirador_magic.workbench.benchmark.plan import Arm, Trial, arms
 from mirador_magic.workbench.benchmark.suite import Suite

@@ -20,7 +20,8 @@ from mirador_magic.orchestrator import StreamingOrchestrator
 from mirador_magic.pipeline import prompts
 from mirador_magic.pipeline.run import Run
 from mirador_magic.residency.history import History
-from mirador_magic.residency.warmup import KEEP_ALIVE_BETWEEN, Warmth, WarmUp
+from mirador_magic.residency.keep_alive import KEEP_ALIVE_BETWEEN
+from mirador_magic.residency.warmup import Warmth, WarmUp
 from mirador_magic.session.session import Request, Session
 from mirador_magic.stages import DEFAULT_STAGES
 from tests.support import recited

@@ -16,7 +16,7 @@ from mirador_magic.answer.run_state import RunState
 from mirador_magic.engines.base import Engine
 from mirador_magic.pipeline.run import Run
 from mirador_magic.pipeline.watchers import Watchers
-from mirador_magic.views.controls import controls
+from mirador_magic.views.answer_buttons import controls
 from mirador_magic.views.panel import FRAME, SLOWEST, Further, Panel
 from tests.support.virtual_time import VirtualLoop, now, run
 

@@ -36,7 +36,7 @@ from mirador_magic.session.handle import Handle
 from mirador_magic.session.session import Session
 from mirador_magic.stages import DEFAULT_STAGES, ModelStage
 from mirador_magic.store import Store
-from mirador_magic.views.controls import controls
+from mirador_magic.views.answer_buttons import controls
 from mirador_magic.workbench import compare as comparing
 from mirador_magic.workbench.compare import SideBySide, page
 from mirador_magic.workbench.compare.board import FRAME, Board

@@ -379,17 +379,17 @@ async def _inline(do: Callable[..., Any], *given: Any) -> Any:
     return do(*given)
 
 
-Deeds = Callable[[Bench], Awaitable[None]]
+Actions = Callable[[Bench], Awaitable[None]]
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Deeds], None]:
+def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Actions], None]:
     """Does this in virtual time. No task may be left behind."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.setenv("MIRADOR_ENGINE", "scripted")
     monkeypatch.setattr(asyncio, "to_thread", _inline)
 
-    def do(deeds: Deeds) -> None:
+    def do(deeds: Actions) -> None:
         async def main() -> None:
             there = Bench()
             try:
@@ -415,7 +415,7 @@ def fed(there: Bench, **more: Any) -> Iterator[tuple[Feed, list[tuple[float, Boa
         feed.close()
 
 
-def test_what_runs_is_shown_and_then_what_ran(bench: Callable[[Deeds], None]) -> None:
+def test_what_runs_is_shown_and_then_what_ran(bench: Callable[[Actions], None]) -> None:
     async def deeds(there: Bench) -> None:
         with fed(there) as (_, painted):
             await settled(2.5)
@@ -442,7 +442,7 @@ def test_what_runs_is_shown_and_then_what_ran(bench: Callable[[Deeds], None]) ->
     bench(deeds)
 
 
-def test_runs_of_another_kernel_show_once_they_are_kept(bench: Callable[[Deeds], None]) -> None:
+def test_runs_of_another_kernel_show_once_they_are_kept(bench: Callable[[Actions], None]) -> None:
     async def deeds(there: Bench) -> None:
         with fed(there) as (_, painted):
             await settled(1)
@@ -458,7 +458,7 @@ def test_runs_of_another_kernel_show_once_they_are_kept(bench: Callable[[Deeds],
     bench(deeds)
 
 
-def test_a_run_that_is_under_way_already_is_shown(bench: Callable[[Deeds], None]) -> None:
+def test_a_run_that_is_under_way_already_is_shown(bench: Callable[[Actions], None]) -> None:
     async def deeds(there: Bench) -> None:
         handle = there.start()
         await settled(1.5)
@@ -470,7 +470,9 @@ def test_a_run_that_is_under_way_already_is_shown(bench: Callable[[Deeds], None]
     bench(deeds)
 
 
-def test_the_engine_is_asked_seldom_and_never_beside_a_run(bench: Callable[[Deeds], None]) -> None:
+def test_the_engine_is_asked_seldom_and_never_beside_a_run(
+    bench: Callable[[Actions], None],
+) -> None:
     async def deeds(there: Bench) -> None:
         with fed(there) as (_, painted):
             await settled(0.1)
@@ -496,7 +498,7 @@ def test_the_engine_is_asked_seldom_and_never_beside_a_run(bench: Callable[[Deed
     bench(deeds)
 
 
-def test_the_asking_ends_where_a_run_begins(bench: Callable[[Deeds], None]) -> None:
+def test_the_asking_ends_where_a_run_begins(bench: Callable[[Actions], None]) -> None:
     async def deeds(there: Bench) -> None:
         there.engine.slowness = 4.0
         with fed(there):
@@ -510,7 +512,7 @@ def test_the_asking_ends_where_a_run_begins(bench: Callable[[Deeds], None]) -> N
     bench(deeds)
 
 
-def test_an_engine_that_is_away_is_told(bench: Callable[[Deeds], None]) -> None:
+def test_an_engine_that_is_away_is_told(bench: Callable[[Actions], None]) -> None:
     async def deeds(there: Bench) -> None:
         there.engine.is_away = True
         with fed(there) as (feed, painted):
@@ -527,7 +529,7 @@ def test_an_engine_that_is_away_is_told(bench: Callable[[Deeds], None]) -> None:
     bench(deeds)
 
 
-def test_a_file_that_cannot_be_read_is_told_until_it_can(bench: Callable[[Deeds], None]) -> None:
+def test_a_file_that_cannot_be_read_is_told_until_it_can(bench: Callable[[Actions], None]) -> None:
     async def deeds(there: Bench) -> None:
         file = path()
         file.parent.mkdir(parents=True)
@@ -545,7 +547,7 @@ def test_a_file_that_cannot_be_read_is_told_until_it_can(bench: Callable[[Deeds]
     bench(deeds)
 
 
-def test_runs_that_are_not_kept_are_told(bench: Callable[[Deeds], None]) -> None:
+def test_runs_that_are_not_kept_are_told(bench: Callable[[Actions], None]) -> None:
     async def deeds(there: Bench) -> None:
         there.session.configure({"metrics": False})
         with fed(there) as (_, painted):
@@ -557,7 +559,7 @@ def test_runs_that_are_not_kept_are_told(bench: Callable[[Deeds], None]) -> None
 
 
 def test_the_test_question_is_asked_once_at_a_time_and_stopped_with_the_board(
-    bench: Callable[[Deeds], None],
+    bench: Callable[[Actions], None],
 ) -> None:
     async def deeds(there: Bench) -> None:
         with fed(there) as (feed, painted):
@@ -577,7 +579,7 @@ def test_the_test_question_is_asked_once_at_a_time_and_stopped_with_the_board(
     bench(deeds)
 
 
-def test_closing_leaves_no_task_no_timer_and_no_ear(bench: Callable[[Deeds], None]) -> None:
+def test_closing_leaves_no_task_no_timer_and_no_ear(bench: Callable[[Actions], None]) -> None:
     async def deeds(there: Bench) -> None:
         with fed(there) as (feed, painted):
             await settled(1.3)
@@ -593,7 +595,7 @@ def test_closing_leaves_no_task_no_timer_and_no_ear(bench: Callable[[Deeds], Non
     bench(deeds)
 
 
-def test_the_widget_shows_it_and_nothing_is_sent_again(bench: Callable[[Deeds], None]) -> None:
+def test_the_widget_shows_it_and_nothing_is_sent_again(bench: Callable[[Actions], None]) -> None:
     async def deeds(there: Bench) -> None:
         await there.ask()
         known = set(widget._instances)
@@ -622,7 +624,9 @@ def test_the_widget_shows_it_and_nothing_is_sent_again(bench: Callable[[Deeds], 
     bench(deeds)
 
 
-def test_a_board_that_is_closed_tells_of_all_that_has_ended(bench: Callable[[Deeds], None]) -> None:
+def test_a_board_that_is_closed_tells_of_all_that_has_ended(
+    bench: Callable[[Actions], None],
+) -> None:
     async def deeds(there: Bench) -> None:
         opened = Dashboard(there.session)
         await there.start("the last one")

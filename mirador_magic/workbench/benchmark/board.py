@@ -13,7 +13,7 @@ import base64
 from IPython.core.display_functions import DisplayHandle
 
 from mirador_magic.kernel.loop import ipykernel_version
-from mirador_magic.views.live_stage import Kit
+from mirador_magic.views.streaming import PanelWidgets
 from mirador_magic.views.style import PANEL
 from mirador_magic.workbench.benchmark import sheet
 from mirador_magic.workbench.benchmark.measured import Measured
@@ -31,7 +31,7 @@ class Board:
     def __init__(self, suite: Suite) -> None:
         self._loop = asyncio.get_running_loop()
         self._painted = float("-inf")
-        self._kit = kit = Kit()
+        self._kit = kit = PanelWidgets()
         self._sheet = kit.html()
         self.stop = kit.button("■ Stop", "End the benchmark and keep what was measured")
         # a click may come on a thread of its own

@@ -17,8 +17,8 @@ from mirador_magic.answer import words
 from mirador_magic.events import ChunkReceived, Event, ThinkingReceived
 from mirador_magic.session.handle import Handle
 from mirador_magic.views import static
-from mirador_magic.views.controls import controls
-from mirador_magic.views.live_stage import Kit, LiveStage
+from mirador_magic.views.answer_buttons import controls
+from mirador_magic.views.streaming import LiveStage, PanelWidgets
 from mirador_magic.views.style import PANEL
 from mirador_magic.workbench.compare import page
 from mirador_magic.workbench.compare.columns import Column, Columns
@@ -41,7 +41,7 @@ class Board:
     def __init__(self, result: Columns, stop: Callable[[], None] | None) -> None:
         self._result = result
         self._loop = asyncio.get_running_loop()
-        self._kit = kit = Kit()
+        self._kit = kit = PanelWidgets()
         self._writing: dict[Column, LiveStage] = {}
         self._worded: set[Column] = set()  # those whose first words were painted
         self._display = DisplayHandle()

@@ -19,7 +19,7 @@ class Shown:
     """The twin in a display: a new one, or in the place of what is shown there. A pick redraws it."""
 
     def __init__(self, result: Columns, within: DisplayHandle | None = None) -> None:
-        from mirador_magic.views.controls import Deeds, controls
+        from mirador_magic.views.answer_buttons import Actions, controls
 
         self._result = result
         self._run = uuid.uuid4().hex
@@ -30,7 +30,7 @@ class Shown:
             self._display.display(page.bundle(result, self._run), raw=True)
         result.watchers.append(self._redraw)
         places = {str(place): name for place, name in enumerate(result.names)}
-        deeds = Deeds(
+        deeds = Actions(
             run=lambda place: result.pick(places.get(place, place)),
             copy=lambda: page.plain(result),
             late=lambda seconds: None,

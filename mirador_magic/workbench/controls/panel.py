@@ -15,7 +15,7 @@ from mirador_magic.session.session import Session
 from mirador_magic.settings.keys import engines
 from mirador_magic.settings.settings import Settings
 from mirador_magic.stages import ModelStage
-from mirador_magic.views.kit import Kit
+from mirador_magic.views.board_widgets import BoardWidgets
 from mirador_magic.views.static import QUIET
 from mirador_magic.workbench.controls.kit import STYLE, Row
 from mirador_magic.workbench.controls.lamps import Stock
@@ -45,7 +45,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets tells no types
         self._is_closed = False
 
     def _make(self) -> None:
-        self._kit = kit = Kit()
+        self._kit = kit = BoardWidgets()
         self.route = kit.make(ipywidgets.Dropdown, description="Route", options=OPTIONS)
         self.engine = kit.make(ipywidgets.Dropdown, description="Engine", options=engines())
         self.flags = {

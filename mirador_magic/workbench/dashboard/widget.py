@@ -17,7 +17,7 @@ from IPython.core.display_functions import DisplayHandle
 
 from mirador_magic.errors import UsageError
 from mirador_magic.session.session import Session
-from mirador_magic.views.kit import Kit
+from mirador_magic.views.board_widgets import BoardWidgets
 from mirador_magic.views.static import QUIET
 from mirador_magic.workbench.dashboard import markup
 from mirador_magic.workbench.dashboard.board import TITLE, Board
@@ -47,7 +47,7 @@ class Dashboard(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets tells no t
         self._session = session
         self._displays: list[DisplayHandle] = []
         self._board = Board()
-        self._kit = kit = Kit()
+        self._kit = kit = BoardWidgets()
         self.now, self.past, self.foot = (kit.make(ipywidgets.HTML) for _ in range(3))
         self.ask = kit.make(ipywidgets.Button, description="Test question", tooltip=QUESTION)
         self.leave = kit.make(

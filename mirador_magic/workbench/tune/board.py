@@ -19,7 +19,7 @@ from IPython.core.display_functions import DisplayHandle
 
 from mirador_magic.answer import words
 from mirador_magic.errors import MiradorError, UsageError
-from mirador_magic.views.kit import Kit
+from mirador_magic.views.board_widgets import BoardWidgets
 
 STYLE = """<style>
 .mirador-tuner {max-width: 960px; overflow: visible}
@@ -54,7 +54,7 @@ class Board(ABC):
             raise UsageError(
                 "this needs a notebook", "await tune(stage, variants, questions)"
             ) from None
-        self.kit = Kit()
+        self.kit = BoardWidgets()
         self.status = self.kit.make(ipywidgets.HTML)
         self.is_closed = False
         self._displays: list[DisplayHandle] = []

@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets
 
 from mirador_magic.settings.keys import OF_A_STAGE
-from mirador_magic.views.kit import Kit
+from mirador_magic.views.board_widgets import BoardWidgets
 from mirador_magic.workbench.tune.tries import Settings
 
 OPTIONS = ("temperature", "top_p", "num_predict")
@@ -18,7 +18,7 @@ SHOWN = ("system", "model", *OPTIONS)
 class Fields:
     """The fields of one stage. What none of them holds, as a seed of a grid's try, is kept aside."""
 
-    def __init__(self, kit: Kit, settings: Settings) -> None:
+    def __init__(self, kit: BoardWidgets, settings: Settings) -> None:
         self.system = kit.make(ipywidgets.Textarea, description="System", rows=4)
         self.model = kit.make(ipywidgets.Combobox, description="Model")
         self.options: dict[str, Any] = {

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from mirador_magic.engines.base import ChatRequest
 
 
-class Turns:
+class Limiter:
     """How many requests go on at once; of those that wait, the one that came first is next."""
 
     def __init__(self, limit: int) -> None:

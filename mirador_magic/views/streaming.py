@@ -52,7 +52,7 @@ class Look:
 _looks: list[Look] = []
 
 
-class Kit:
+class PanelWidgets:
     """Makes a panel's widgets, and closes them together."""
 
     def __init__(self) -> None:
@@ -129,7 +129,7 @@ class Streamed:
     Each widget is three messages of a kilobyte or so, two of them for its beginning and its end.
     """
 
-    def __init__(self, kit: Kit, source: Source, text: str, *classes: str) -> None:
+    def __init__(self, kit: PanelWidgets, source: Source, text: str, *classes: str) -> None:
         self._kit = kit
         self._source = source
         self._waiting = 0  # characters that are not drawn yet
@@ -182,7 +182,7 @@ class Streamed:
 class LiveStage:
     """A stage that has begun: its line, its thinking, its text and what there is to say of it."""
 
-    def __init__(self, stage: StageAnswer, kit: Kit, *, is_open: bool) -> None:
+    def __init__(self, stage: StageAnswer, kit: PanelWidgets, *, is_open: bool) -> None:
         self._kit = kit
         self._text = Streamed(kit, LiveMarkdown(), stage.text, "mirador-text", "mathjax_ignore")
         self._thinking: Streamed | None = None

@@ -7,7 +7,7 @@ from typing import Any
 import ipywidgets
 
 
-class Kit:
+class BoardWidgets:
     """Makes the widgets. They share one layout, and their style by kind: each is a message more."""
 
     def __init__(self) -> None:

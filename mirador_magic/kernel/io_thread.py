@@ -30,7 +30,7 @@ def send(display: Callable[[], object]) -> None:
         display()
 
 
-def let_go() -> None:
+def flush() -> None:
     """Wait until what was shown is sent, no longer than it may take the interpreter to switch."""
     if thread := _sender():
         sent = threading.Event()

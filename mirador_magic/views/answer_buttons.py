@@ -128,7 +128,7 @@ export default {
 
 
 @dataclass(frozen=True)
-class Deeds:
+class Actions:
     """What can be done with one answer; called on the kernel's loop."""
 
     run: Callable[[str], object]
@@ -141,14 +141,14 @@ class Controls(anywidget.AnyWidget):
 
     def __init__(self) -> None:
         super().__init__(_esm=_ESM)
-        self._deeds: OrderedDict[str, Deeds] = OrderedDict()
+        self._deeds: OrderedDict[str, Actions] = OrderedDict()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.on_msg(self._hear)
         atexit.register(
             self.close
         )  # a page hears of a restart, but not of a kernel that is shut down
 
-    def show(self, run: str, deeds: Deeds) -> None:
+    def show(self, run: str, deeds: Actions) -> None:
         """The answer of this name is on the page now."""
         self._loop = asyncio.get_running_loop()
         self._deeds[run] = deeds
