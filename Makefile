@@ -1,7 +1,7 @@
 # The doors of the checkout. `make venv` is the set-up of all the others.
 PYTHON ?= python3
 BIN := .venv/bin
-PICTURES := reopened-dark.png view-done-dark.png $(addsuffix -light.png,route live \
+PICTURES := reopened-dark.png view-done-dark.png $(addsuffix -light.png,no-model route live \
 	controls benchmark metrics dashboard compare tuner calibration)
 
 .PHONY: demo test litellm lab docs docs-guides bench router screenshots venv lint clean
@@ -50,7 +50,7 @@ router:  ## train the router anew: two minutes
 	build/train/bin/python -m training.router.train | tee training/router/train.log
 
 screenshots: venv  ## the README's pictures, from real runs of SmolLM2, most of them in JupyterLab
-	MIRADOR_REQUIRE_REAL=1 MIRADOR_SCREENSHOTS=build/pictures $(BIN)/python -m pytest tests/browser/test_alone.py tests/guides/test_guides.py tests/views/test_terminal.py
+	MIRADOR_REQUIRE_REAL=1 MIRADOR_SCREENSHOTS=build/pictures $(BIN)/python -m pytest tests/browser/test_alone.py tests/browser/test_no_model.py tests/guides/test_guides.py tests/views/test_terminal.py
 	cd build/pictures && cp terminal.svg $(PICTURES) ../../notebooks/pictures
 
 lint: venv

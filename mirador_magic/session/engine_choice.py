@@ -102,8 +102,10 @@ def _no_model(folder: Path, without: EngineUnavailable | None) -> NoModel:
     whats = [without.what] if without else []
     start = without.cure.replace("start it", "start Ollama", 1) if without else ""
     cures = [offered(SMOLLM2), *([start] if start else [])]
+    home = Path.home()
+    place = f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) else str(folder)
     return NoModel(
-        f"no model is here: {', and '.join([*whats, f'there is no GGUF file in {folder}'])}",
+        f"no model is here: {', and '.join([*whats, f'there is no GGUF file in {place}'])}",
         ", or ".join(cures),
     )
 
