@@ -333,6 +333,8 @@ CONTRAST = """output => {
 
 def check_contrast(output: Locator, *said: str) -> None:
     """All of this is shown, and all that is shown can be read, but for code, which has a test below."""
+    for each in said:
+        expect(output).to_contain_text(each)  # a frame may come after the words it was waited for
     found = output.evaluate(CONTRAST)
     texts = " ".join(each["text"] for each in found)
     assert [each for each in (*said, "TeX", "bar", "○") if each not in texts] == []
