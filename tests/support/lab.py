@@ -55,11 +55,15 @@ _SHOWS = """([panel, number, text]) => {
     const cell = document.querySelector(panel).querySelectorAll('.jp-Cell')[number];
     return cell.querySelector('.jp-Cell-outputArea').textContent.includes(text);
 }"""
-_DISCARD = """async () => {
-    const panel = jupyterapp.shell.currentWidget;
-    await panel.sessionContext.shutdown();
-    panel.dispose();
-}"""
+# Its own panel, wherever that stands: another notebook may be the one that is seen.
+_OWN = "path => [...jupyterapp.shell.widgets('main')].find(each => each.context?.path === path)"
+_CLOSE = f"path => ({_OWN})(path).dispose()"
+_IS_CLOSED = f"path => !({_OWN})(path)"
+_DISCARD = f"""async path => {{
+    const panel = ({_OWN})(path);
+    await panel?.sessionContext.shutdown();
+    panel?.dispose();
+}}"""
 _RECORD = """selector => {
     const painted = window.painted = [];
     const look = () => document.querySelectorAll(selector).forEach((element, number) => {
@@ -300,7 +304,8 @@ class Notebook:
     def close(self) -> None:
         """Close it, saved as it is; its kernel goes on."""
         # Not by its command, which asks whether to save what came behind the last save.
-        self.page.evaluate("() => jupyterapp.shell.currentWidget.dispose()")
+        self.page.evaluate(_CLOSE, self.path.name)
+        self.page.wait_for_function(_IS_CLOSED, arg=self.path.name)
 
     def shut_down(self) -> None:
         """End its kernel."""
@@ -308,8 +313,7 @@ class Notebook:
 
     def discard(self) -> None:
         """End its kernel and close it, saved or not."""
-        if self.page.locator(_CURRENT).count():
-            self.page.evaluate(_DISCARD)
+        self.page.evaluate(_DISCARD, self.path.name)
 
     @property
     def _panel(self) -> Locator:
