@@ -2,7 +2,8 @@
 
 Run as a command, it says how many there are of each: `python -m tests.support.house [FOLDER]`.
 A room is a file or a folder at the top of the package; it stands a floor above all that it
-imports; a circle is a set of files of which each reaches each other by imports, late ones counted.
+imports; a circle is a set of files of which each reaches each other by imports, late ones and those
+for types counted.
 """
 
 from __future__ import annotations
@@ -28,16 +29,10 @@ def arrows_of(package: Path) -> Arrows:
 
 
 def imports_in(path: Path) -> Iterator[ast.Import | ast.ImportFrom]:
-    """The imports of a file that are executed at some time: not those under TYPE_CHECKING."""
-    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
-    while waiting:
-        node = waiting.pop()
+    """The imports of a file, wherever they stand."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node
-        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            waiting.extend(node.orelse)
-        else:
-            waiting.extend(ast.iter_child_nodes(node))
 
 
 def circles(arrows: Arrows) -> list[list[str]]:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from mirador_magic.answer import words
 from mirador_magic.errors import UsageError
 from mirador_magic.workbench.tune.tries import RATINGS, Try
 
-if TYPE_CHECKING:
-    from mirador_magic.workbench.tune.table import Table
+
+class Rated(Protocol):
+    """What keeps the ratings, and shows what came of them: a table."""
+
+    tries: list[Try]
+
+    def rate(self, number: int, rating: int) -> None: ...
+    def _repr_mimebundle_(self) -> dict[str, str]: ...
 
 
 class Cards:
@@ -19,7 +25,7 @@ class Cards:
     Those of one question follow each other, since they are judged by each other.
     """
 
-    def __init__(self, table: Table, rng: random.Random) -> None:
+    def __init__(self, table: Rated, rng: random.Random) -> None:
         self.table = table
         self.ratings: dict[int, int] = {}  # by the try's number, those given here
         self.at = 0
