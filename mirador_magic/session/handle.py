@@ -65,8 +65,18 @@ class Handle:
         return self._task.exception() if ended else None
 
     def stop(self) -> None:
-        """End the run well, from any thread."""
-        self._loop.call_soon_threadsafe(self._run.stop)
+        """End the run well, from any thread.
+
+        From the loop's own it holds at once: what has come already, but was not told yet, is no answer.
+        """
+        try:
+            is_here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:  # no loop runs in this thread
+            is_here = False
+        if is_here:
+            self._run.stop()
+        else:
+            self._loop.call_soon_threadsafe(self._run.stop)
 
     async def wait(self, patience: float | None = None) -> None:
         """Until the run is over, however it ends, or `patience` seconds have passed."""

@@ -193,7 +193,9 @@ def test_killing_ollama_in_mid_stream_keeps_the_text_and_a_restart_mends_it(
         assert "\n" not in cell.error
         shown = cell.shown[0]["text/plain"]
         assert "The tide comes in" in shown
-        assert "Ollama does not answer at" in shown  # what the second stage met
+        # What the second stage met: a dying process may still take a connection, and break it off.
+        met = shown.partition("synthesis · slow · failed")[2]
+        assert "Ollama does not answer at" in met or "Ollama broke off" in met
         mortal_ollama.start()
         cell = started.run("%%mirador\nWhy is the sky blue?")
         assert cell.status == "ok", cell.error
