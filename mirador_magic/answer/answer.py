@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from mirador_magic.confidence import How
+from mirador_magic.confidence import Features, How
 from mirador_magic.errors import UsageError
 from mirador_magic.events import Outcome
 
@@ -25,8 +25,8 @@ class StageAnswer:
 
     `confidence` is in 0..1; `how` tells whether it is the stage's declared one, measured from the
     tokens' probabilities, or calibrated on so many labelled `answers`. `measured` and `code` are what
-    the tokens of its prose and of its fenced code said, in 0..1 before calibration; `past` is how many
-    earlier answers it was set against, `agrees` in 0..1 how far it says what the stage before it said.
+    the tokens of its prose and of its fenced code said, in 0..1 before calibration; `features` is what
+    a calibration reads besides.
     `weakest` is the sentence that the model was least sure of, '' where none stands out; `is_cut`
     tells that the answer ended at its length limit. `first_thought` (a model that
     thinks before it answers), `first_token` (of the answer) and `seconds` count from the stage's own
@@ -54,8 +54,7 @@ class StageAnswer:
     answers: int | None = None
     measured: float | None = None
     code: float | None = None
-    past: int = 0
-    agrees: float | None = None
+    features: Features | None = None
     weakest: str = ""
     is_cut: bool = False
 

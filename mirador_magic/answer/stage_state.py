@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping
 
 from mirador_magic.answer.answer import StageAnswer, Status
 from mirador_magic.answer.words import readiness
@@ -22,9 +22,11 @@ from mirador_magic.stages import ModelStage
 
 
 class StageState:
-    """One stage while it goes on; `answer` is its frozen picture."""
+    """One stage while it goes on; `answer` is its frozen picture. `known` is the `Gauge`'s."""
 
-    def __init__(self, stage: ModelStage) -> None:
+    def __init__(
+        self, stage: ModelStage, question: str = "", known: MutableMapping[str, float] | None = None
+    ) -> None:
         self.stage = stage
         self.model = stage.model
         self.status: Status = "waiting"
@@ -32,7 +34,7 @@ class StageState:
         self.thinking = ""
         self._parts: list[str] = []
         self._thoughts: list[str] = []
-        self.gauge = Gauge()
+        self.gauge = Gauge(question, known)
         self.started: float | None = None
         self.thought: float | None = None
         self.first: float | None = None
@@ -41,8 +43,7 @@ class StageState:
         self.decode_s: float | None = None
         self.error: str | None = None
         self.is_cut = False
-        self.past: Sequence[float] | None = None  # None until it was looked up
-        self.agrees: float | None = None
+        self.before: float | None = None  # the run's first measured confidence, of another stage
         self._weakest: str | None = None
         self.notes: list[str] = []
 
@@ -52,13 +53,12 @@ class StageState:
         ready = warmth(self.model) if self.status in ("waiting", "asked") else None
         began = self.started
         until = now if self.ended is None else self.ended
+        measured = self.gauge.measured
         confidence, how, answers = judged(
             self.gauge,
-            self.stage.confidence,
+            self.stage,
             self.model,
-            self.stage.name,
-            past=self.past or (),
-            agrees=self.agrees,
+            before=self.before,
             is_whole=not self.is_cut and self.status != "failed",
         )
         return StageAnswer(
@@ -67,10 +67,9 @@ class StageState:
             confidence=confidence,
             how=how,
             answers=answers,
-            measured=self.gauge.measured,
+            measured=measured,
             code=self.gauge.code,
-            past=len(self.past or ()),
-            agrees=self.agrees,
+            features=None if measured is None else self.gauge.features(self.before),
             weakest=self.weakest,
             is_cut=self.is_cut,
             status=self.status,
@@ -115,6 +114,7 @@ class StageState:
 
     def finished(self, event: StageFinished) -> None:
         self.status, self.ended = "done", event.at
+        self.gauge.end()
         self.tokens, self.decode_s = event.end.output_tokens, event.end.decode_s
         if event.end.reason == "length":
             self.is_cut = True
@@ -127,12 +127,14 @@ class StageState:
 
     def failed(self, event: StageFailed) -> None:
         self.status, self.ended, self.error = "failed", event.at, str(event.error)
+        self.gauge.end()
         self._join()
         if self.text:
             self.notes.append(self._kept())
 
     def stopped(self, event: StageStopped) -> None:
         self.status, self.ended = "stopped", event.at
+        self.gauge.end()
 
     def told(self, outcome: Outcome) -> None:
         """What the end of the run says about a stage that was cut short or never began."""

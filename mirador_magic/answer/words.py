@@ -6,7 +6,7 @@ import re
 import time
 
 from mirador_magic.answer.answer import LIVE, Answer, Missing, StageAnswer
-from mirador_magic.confidence import HELD, LEAST_PAST, band
+from mirador_magic.confidence import HELD, band
 from mirador_magic.engines.known_models import SMOLLM2, download, offered
 from mirador_magic.residency.warmup import Warmth
 
@@ -105,10 +105,6 @@ def trust_told(stage: StageAnswer) -> str:
     """What the confidence says and how it was had, for who asks."""
     number = decimals if stage.how == "calibrated" else percent
     told = [f"{number(stage.confidence)}, {band(stage.confidence).word}", _HOW[stage.how]]
-    if stage.how == "measured" and stage.past >= LEAST_PAST:
-        told.append(f"set against its last {stage.past} answers here")
-    if stage.how == "measured" and stage.agrees is not None:
-        told.append(f"it agrees to {percent(stage.agrees)} with the stage before")
     if stage.code is not None and stage.code != stage.measured:
         told.append(f"its code, apart: ~{percent(stage.code)}")
     if stage.is_cut or stage.status == "failed":

@@ -99,7 +99,7 @@ def _graded(each: Labelled, stages: Iterable[StageAnswer], judge: Judge) -> Iter
         if right is None:
             right = judge(each.question, stage)
         if right is not None:
-            point = Point(stage.measured, right, len(stage.text))
+            point = Point(stage.measured, right, len(stage.text), stage.features)
             yield Answered(stage.model, stage.name, each.question, point)
 
 
@@ -133,5 +133,5 @@ def thumb(session: Session, *, right: bool) -> Answered:
             f"the answer of {last.name} came without log-probabilities",
             "see what the engine tells: %mirador doctor",
         )
-    point = Point(last.measured, right, len(last.text))
+    point = Point(last.measured, right, len(last.text), last.features)
     return Answered(last.model, last.name, asked.question, point)
