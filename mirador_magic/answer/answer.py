@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import json
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from mirador_magic.answer.standing import Standing, standing
 from mirador_magic.confidence import Features, How
 from mirador_magic.errors import UsageError
 from mirador_magic.events import Outcome
@@ -93,12 +95,17 @@ class Answer:
     doubt: str = ""
     missing: Missing | None = None
 
+    @functools.cached_property
+    def standing(self) -> Standing[StageAnswer] | None:
+        """The stage whose answer is the answer, and why no later one is (`answer.standing`)."""
+        return standing(self.question, self.stages)
+
     @property
     def text(self) -> str:
-        """The last stage's text that came to its end; else the last that was begun; else ''."""
-        written = [stage for stage in self.stages if stage.text]
-        done = [stage for stage in written if stage.status == "done"]
-        return (done or written or [_NOTHING])[-1].text
+        """The text of the stage that stands; where none came to its end, the last that was begun; else ''."""
+        if self.standing:
+            return self.standing.stage.text
+        return next((stage.text for stage in reversed(self.stages) if stage.text), "")
 
     @property
     def code(self) -> str:
@@ -156,9 +163,6 @@ class Answer:
         from mirador_magic.views.static import bundle
 
         return bundle(self)
-
-
-_NOTHING = StageAnswer("", "", 0.0)
 
 
 def joined(past: Answer, now: Answer) -> Answer:

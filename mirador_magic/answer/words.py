@@ -118,6 +118,14 @@ def weakest(stage: StageAnswer) -> str:
     return sentence if len(sentence) <= _SENTENCE else f"{sentence[: _SENTENCE - 1]}…"
 
 
+def standing(answer: Answer) -> str:
+    """Whose answer stands, where it is not the last one's, and why; else ''."""
+    found = answer.standing
+    if not found or not found.why:
+        return ""
+    return f"the answer of {one_line(found.stage.name)} stands: {one_line(found.later)} {found.why}"
+
+
 def doubt(answer: Answer, cure: str = "") -> str:
     """Why a deeper stage may be worth its time, and how to have it; '' where nothing says so."""
     told = f"{one_line(answer.doubt)}; a deeper stage may know more" if answer.doubt else ""

@@ -32,7 +32,7 @@ from mirador_magic.confidence.calibrated import (
 from mirador_magic.confidence.curves import logit, sigmoid
 from mirador_magic.confidence.gauge import WINDOW, Features, Gauge
 from mirador_magic.confidence.judge import LEAST_PAST, How, Judged, judged
-from mirador_magic.confidence.said import recalled
+from mirador_magic.confidence.said import content, recalled
 
 __all__ = [
     "CYAN",
@@ -56,6 +56,7 @@ __all__ = [
     "Judged",
     "band",
     "calibration_of",
+    "content",
     "forget",
     "judged",
     "logit",

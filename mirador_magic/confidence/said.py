@@ -15,6 +15,7 @@ from collections.abc import MutableMapping
 _WORD = re.compile(r"[\u2e80-\U0010ffff]|[^\W\u2e80-\U0010ffff]+")
 _HAN = "\u2e80"  # from here on
 _LEAST = -12.0  # of a word; the logarithm of its probability
+_MOST = 20_000  # characters of a text that are looked at
 _LONGEST = 64  # characters of a word that are looked at
 _RUN = 3  # words in a row that were taken over, not chosen
 _ENDS = '.!?:;\n"“”([*#-'  # before a sentence's first word, whose capital letter tells nothing
@@ -118,6 +119,12 @@ class Said:
         for sign in between:
             if not sign.isspace() or sign == "\n":
                 self._is_start = sign in _ENDS
+
+
+def content(text: str) -> set[str]:
+    """The text's words, little ones left out, English plurals as their singulars."""
+    words = {word.casefold() for word in _WORD.findall(text[:_MOST])}
+    return {word.removesuffix("s") for word in words - _LITTLE}
 
 
 def recalled(text: str, measured: float) -> dict[str, float]:

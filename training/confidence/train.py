@@ -7,6 +7,9 @@ on: a tenth of the answers left out in turn, a fifth of the kinds left out in tu
 which were written when all else was settled, so that nothing was chosen on them; what is written is fitted
 to all. Beside the calibrated and the measured confidence stand the two baselines of the latter: the
 answer's mean log-probability, and that of its lowest three tokens.
+
+Last come how much more often a later stage is right than the first one, and the answer that stands
+(`answer.standing`, by calibrations that it was left out of) than the best single stage.
 """
 
 from __future__ import annotations
@@ -19,13 +22,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mirador_magic.answer.answer import StageAnswer
+from mirador_magic.answer.standing import standing
 from mirador_magic.confidence import MEASURE, SHIPPED, Features
 from mirador_magic.engines.known_models import SMOLLM2
 from mirador_magic.stages import DEFAULT_STAGES
 from mirador_magic.workbench.calibrate.figures import Pair, auroc, ece, spread
 from mirador_magic.workbench.calibrate.fit import Point, cross_validated, regression, said
 from mirador_magic.workbench.calibrate.kept import told
-from mirador_magic.workbench.intervals import Interval
+from mirador_magic.workbench.intervals import Interval, of_difference
 from training.confidence.ask import ANSWERS, read
 
 HELD = ("acronym", "colour", "animal", "command", "sport")
@@ -64,6 +69,7 @@ def main() -> None:
         print(*figures(stage.name, answers), sep="\n", flush=True)
         fit = regression([each.point for each in answers])
         fits[stage.name] = {"measure": MEASURE} | told(fit)
+    print(*stages_compared(), sep="\n")
     out.write_text(json.dumps({SMOLLM2.name: fits}, indent=1) + "\n", encoding="utf-8")
 
 
@@ -111,6 +117,44 @@ def kinds_left_out(answers: Sequence[Answer]) -> list[Pair]:
         fit = regression([each.point for each in answers if each.kind not in out])
         pairs += [(said(fit, e.point), e.right) for e in answers if e.kind in out]
     return pairs
+
+
+def stages_compared() -> Iterator[str]:
+    """Lines for people: the stages, and the answer that stands, by pairs."""
+    rows = [row for row in read(ANSWERS) if len(row["stages"]) == len(DEFAULT_STAGES)]
+    names = [stage.name for stage in DEFAULT_STAGES]
+    right = {name: [float(row["stages"][name]["right"]) for row in rows] for name in names}
+    for later in names[1:]:
+        yield _row_of(f"{later} less {names[0]}", right[later], right[names[0]])
+    best = max(names, key=lambda name: sum(right[name]))
+    told = list(zip(*(_told_apart(name, rows) for name in names), strict=True))
+    chosen = [
+        float(row["stages"][_chosen(row, each)]["right"])
+        for row, each in zip(rows, told, strict=True)
+    ]
+    yield _row_of(f"the answer that stands less {best}", chosen, right[best])
+
+
+def _told_apart(name: str, rows: Sequence[dict[str, Any]]) -> list[float]:
+    """What a stage's calibration says of each answer, which it was not fitted to."""
+    points = [_answer(row["kind"], row["stages"][name]).point for row in rows]
+    return [confidence for confidence, _ in cross_validated(points, regression)]
+
+
+def _chosen(row: dict[str, Any], confidences: Sequence[float]) -> str:
+    stages = [
+        StageAnswer(name, "", confidence, "done", text=name, how="calibrated", is_cut=told["cut"])
+        for (name, told), confidence in zip(row["stages"].items(), confidences, strict=True)
+    ]
+    found = standing("", stages)
+    assert found
+    return found.stage.name
+
+
+def _row_of(what: str, values: Sequence[float], baseline: Sequence[float]) -> str:
+    found = of_difference(values, baseline)
+    shares = f"{sum(values) / len(values):.1%} and {sum(baseline) / len(baseline):.1%} right"
+    return f"{what}: {found.value:+.1%} ({found.low:+.1%} to {found.high:+.1%}), {shares} of {len(values)}"
 
 
 def gain(answers: Sequence[Answer], baseline: str) -> Interval:
