@@ -30,7 +30,8 @@ class StageAnswer:
     the tokens of its prose and of its fenced code said, in 0..1 before calibration; `features` is what
     a calibration reads besides.
     `weakest` is the sentence that the model was least sure of, '' where none stands out; `is_cut`
-    tells that the answer ended at its length limit. `first_thought` (a model that
+    tells that the answer ended at its length limit, `is_looping` that it was ended because it repeated
+    itself. `first_thought` (a model that
     thinks before it answers), `first_token` (of the answer) and `seconds` count from the stage's own
     start; `rate` is tokens per second of writing; None where there is nothing to
     count.
@@ -59,6 +60,7 @@ class StageAnswer:
     features: Features | None = None
     weakest: str = ""
     is_cut: bool = False
+    is_looping: bool = False
 
 
 @dataclass(frozen=True)

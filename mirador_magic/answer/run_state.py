@@ -122,7 +122,13 @@ class RunState:
 
         (stage,) = answer.stages
         past = self._usual(stage.model, stage.name)
-        found = evidence.doubt(stage.text, cut=stage.is_cut, measured=stage.measured, past=past)
+        found = evidence.doubt(
+            stage.text,
+            cut=stage.is_cut,
+            loops=stage.is_looping,
+            measured=stage.measured,
+            past=past,
+        )
         return found and f"{stage.name} {found}"
 
     def _wrote(self, event: ChunkReceived) -> None:

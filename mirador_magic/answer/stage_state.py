@@ -6,7 +6,7 @@ from collections.abc import Callable, MutableMapping
 
 from mirador_magic.answer.answer import StageAnswer, Status
 from mirador_magic.answer.words import readiness
-from mirador_magic.confidence import Gauge, judged
+from mirador_magic.confidence import HELD, LOOPED, Gauge, judged
 from mirador_magic.events import (
     ChunkReceived,
     Outcome,
@@ -14,11 +14,14 @@ from mirador_magic.events import (
     StageFinished,
     StageStopped,
     StageSubstituted,
+    StreamEnd,
     ThinkingReceived,
     TurnsLeftOut,
 )
 from mirador_magic.residency.warmup import Warmth
 from mirador_magic.stages import ModelStage
+
+_SLACK = 2  # tokens by which engines count differently
 
 
 class StageState:
@@ -42,7 +45,7 @@ class StageState:
         self.tokens: int | None = None
         self.decode_s: float | None = None
         self.error: str | None = None
-        self.is_cut = False
+        self.is_cut = self.is_looping = False
         self.before: float | None = None  # the run's first measured confidence, of another stage
         self._weakest: str | None = None
         self.notes: list[str] = []
@@ -59,7 +62,7 @@ class StageState:
             self.stage,
             self.model,
             before=self.before,
-            is_whole=not self.is_cut and self.status != "failed",
+            most=self._most(),
         )
         return StageAnswer(
             name=self.stage.name,
@@ -72,6 +75,7 @@ class StageState:
             features=None if measured is None else self.gauge.features(self.before),
             weakest=self.weakest,
             is_cut=self.is_cut,
+            is_looping=self.is_looping,
             status=self.status,
             text=self.text,
             thinking=self.thinking,
@@ -118,7 +122,10 @@ class StageState:
         self.tokens, self.decode_s = event.end.output_tokens, event.end.decode_s
         if event.end.reason == "length":
             self.is_cut = True
-            self.notes.append("cut off at its length limit (num_predict, or the context is full)")
+            self.notes.append(self._cut(event.end))
+        if event.end.reason == "loop":
+            self.is_looping = True
+            self.notes.append("■ stopped: it repeated itself")
         if event.end.prompt_cut:
             self.notes.append(
                 f"the prompt was longer than the context of {self.stage.options.num_ctx} tokens: "
@@ -165,6 +172,24 @@ class StageState:
         if self._thoughts:
             self.thinking += "".join(self._thoughts)
             self._thoughts.clear()
+
+    def _cut(self, end: StreamEnd) -> str:
+        """What an answer was cut off by, as far as the engine's counts tell it."""
+        told, limit, context = end.output_tokens, *self._limits()
+        if told and limit and told >= limit:
+            return f"cut off at the stage's limit of {limit} tokens → --num-predict {2 * limit}"
+        if told and end.prompt_tokens and told + end.prompt_tokens >= context - _SLACK:
+            return f"cut off: the context of {context} tokens is full → --num-ctx {2 * context}"
+        return "cut off at its length limit (num_predict, or the context is full)"
+
+    def _limits(self) -> tuple[int | None, int]:
+        return self.stage.options.num_predict, self.stage.options.num_ctx
+
+    def _most(self) -> float:
+        """Above which the confidence cannot be, for what is known of the answer."""
+        if self.is_looping:
+            return LOOPED
+        return HELD if self.is_cut or self.status == "failed" else 1.0
 
     def _rate(self) -> float | None:
         """tokens / seconds of decoding, by the engine's own figures."""

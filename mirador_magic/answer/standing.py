@@ -34,6 +34,8 @@ class _Judged(Protocol):
     @property
     def is_cut(self) -> bool: ...
     @property
+    def is_looping(self) -> bool: ...
+    @property
     def how(self) -> str: ...
     @property
     def confidence(self) -> float: ...
@@ -63,8 +65,10 @@ def standing(question: str, stages: Sequence[Stage]) -> Standing[Stage] | None:
 
 def _worse(question: str, stands: _Judged, stage: _Judged) -> str:
     """What makes a later stage clearly worse than the one that stands; '' where nothing does."""
-    if stage.text.strip() == stands.text.strip():
+    if stage.text.strip() == stands.text.strip() or stage.is_looping < stands.is_looping:
         return ""
+    if stage.is_looping > stands.is_looping:
+        return "repeats itself"
     if stage.is_cut and not stands.is_cut:
         return "was cut off"
     if _misses(question, stands.text, stage.text):

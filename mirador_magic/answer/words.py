@@ -6,7 +6,7 @@ import re
 import time
 
 from mirador_magic.answer.answer import LIVE, Answer, Missing, StageAnswer
-from mirador_magic.confidence import HELD, band
+from mirador_magic.confidence import HELD, LOOPED, band
 from mirador_magic.engines.known_models import SMOLLM2, download, offered
 from mirador_magic.residency.warmup import Warmth
 
@@ -107,7 +107,9 @@ def trust_told(stage: StageAnswer) -> str:
     told = [f"{number(stage.confidence)}, {band(stage.confidence).word}", _HOW[stage.how]]
     if stage.code is not None and stage.code != stage.measured:
         told.append(f"its code, apart: ~{percent(stage.code)}")
-    if stage.is_cut or stage.status == "failed":
+    if stage.is_looping:
+        told.append(f"not above {percent(LOOPED)}, since it repeats itself")
+    elif stage.is_cut or stage.status == "failed":
         told.append(f"not above {percent(HELD)}, since the answer is not whole")
     return f"Confidence: {'; '.join(told)}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from mirador_magic.confidence.bands import HELD, UNCALIBRATED_MOST
+from mirador_magic.confidence.bands import UNCALIBRATED_MOST
 from mirador_magic.confidence.calibrated import calibration_of
 from mirador_magic.confidence.gauge import Gauge
 from mirador_magic.stages import ModelStage
@@ -28,15 +28,16 @@ def judged(
     model: str,
     *,
     before: float | None = None,
-    is_whole: bool = True,
+    most: float = 1.0,
 ) -> Judged:
     """The confidence in an answer that `model` wrote in this stage.
 
-    `before` is the run's first measured confidence, where another stage had it. An answer that is not
-    whole stays gray, and a number that no labelled answer stands behind is never cyan.
+    `before` is the run's first measured confidence, where another stage had it; `most` is what is known
+    against the answer: HELD of one that is not whole, LOOPED of one that repeats itself. A number that no
+    labelled answer stands behind is never cyan.
     """
     found = _judged(gauge, stage, model, before)
-    return found if is_whole else found._replace(confidence=min(found.confidence, HELD))
+    return found._replace(confidence=min(found.confidence, most))
 
 
 def _judged(gauge: Gauge, stage: ModelStage, model: str, before: float | None) -> Judged:

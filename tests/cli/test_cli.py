@@ -38,7 +38,7 @@ LONG = """
 import sys
 from mirador_magic import (Script, ScriptedEngine, use_engine)
 from mirador_magic.cli import main
-use_engine(ScriptedEngine({"long": Script(["word " * 9000, 3600.0], pace=0.005)}))
+use_engine(ScriptedEngine({"long": Script(["".join(f"word{n} " for n in range(9000)), 3600.0], pace=0.005)}))
 sys.exit(main(["--model", "long", "--stages", "quick_response", "why?"]))
 """
 ENVIRONMENT = {

@@ -33,7 +33,7 @@ engine = ScriptedEngine({
     deep: Script("a deep look", pace=0.15),
     synthesis: Script("the last word", pace=0.02),
     "held": Script(["a deep", 3600.0, " look"]),
-    "long": Script(["word " * 500, 3600.0], pace=0.05),
+    "long": Script(["".join(f"word{n} " for n in range(500)), 3600.0], pace=0.05),
 })
 use_engine(engine)
 import os; os.environ["MIRADOR_ENGINE"] = "scripted"
@@ -399,7 +399,9 @@ def test_a_stage_of_ones_own_by_the_magic_and_by_python(any_kernel: Kernel) -> N
     asked = any_kernel.value("engine.requests[-2].messages[0].content, engine.requests[-2].options")
     assert "'Find the flaw.'" in asked
     assert "num_predict=9" in asked
-    any_kernel.run("engine.scripts['long'] = Script(['word ' * 500, 3600.0], pace=0.05)")
+    any_kernel.run(
+        "engine.scripts['long'] = Script([''.join(f'word{n} ' for n in range(500)), 3600.0], pace=0.05)"
+    )
 
 
 def test_status_names_the_engine_and_the_stages(any_kernel: Kernel) -> None:

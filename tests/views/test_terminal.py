@@ -50,7 +50,7 @@ HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
 SETUP = """\
 from mirador_magic import (Script, ScriptedEngine, use_engine, DEFAULT_STAGES)
 quick, deep, synthesis = (stage.model for stage in DEFAULT_STAGES)
-use_engine(ScriptedEngine({quick: Script("a quick draft"), deep: Script("a deep \\x1b]0;evil\\x07look"), synthesis: Script("the last word"), "long": Script(["word " * 900, 3600.0], pace=0.05)}))
+use_engine(ScriptedEngine({quick: Script("a quick draft"), deep: Script("a deep \\x1b]0;evil\\x07look"), synthesis: Script("the last word"), "long": Script(["".join(f"word{n} " for n in range(900)), 3600.0], pace=0.05)}))
 %load_ext mirador_magic
 """
 
