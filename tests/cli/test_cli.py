@@ -263,7 +263,7 @@ def test_ctrl_c_keeps_what_was_written() -> None:
     with start_long() as process:
         assert process.stdout
         assert b"quick_response" in process.stdout.readline()
-        assert process.stdout.read(10) == b"word word "
+        assert process.stdout.read(12) == b"word0 word1 "
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, err) == (INTERRUPTED, b"")

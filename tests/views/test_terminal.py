@@ -224,18 +224,18 @@ def test_a_pipe_gets_no_escape_code_and_costs_no_rich() -> None:
 def test_ctrl_c_keeps_what_was_written_and_leaves_nothing_running() -> None:
     with ipython(NO_COLOR="1") as terminal:
         terminal.type("%mirador --model long --stages quick_response why\n")
-        said = terminal.until("word word word")
+        said = terminal.until("word1 word2 word3")
         os.kill(terminal.process.pid, signal.SIGINT)
         said += terminal.until("In [6]:")
-        assert len(re.findall(r"word(?:\s+word)+", Screen(said).text)) == 1
+        assert len(re.findall(r"word\d+(?:\s+word\d+)+", Screen(said).text)) == 1
         assert "■ interrupted" in said
         assert said.rindex(SHOW) > said.rindex(HIDE)
         assert "RunInterrupted: what was written is kept" in said
         assert "Traceback" not in said
-        terminal.type("mirador_answer.outcome, mirador_answer.text[:9]\n")
-        assert "('interrupted', 'word word')" in terminal.until("In [7]:")
+        terminal.type("mirador_answer.outcome, mirador_answer.text[:11]\n")
+        assert "('interrupted', 'word0 word1')" in terminal.until("In [7]:")
         terminal.type("%mirador --stages quick_response why\n")
-        assert "word word" not in terminal.until("In [8]:")
+        assert "word0 word1" not in terminal.until("In [8]:")
 
 
 def test_unloading_releases_the_models() -> None:
