@@ -29,7 +29,8 @@ class StageAnswer:
     tokens' probabilities, or calibrated on so many labelled `answers`. `measured` and `code` are what
     the tokens of its prose and of its fenced code said, in 0..1 before calibration; `features` is what
     a calibration reads besides.
-    `weakest` is the sentence that the model was least sure of, '' where none stands out; `is_cut`
+    `weakest` is the sentence that the model was least sure of, '' where none stands out, `weakest_at` the
+    geometric mean, in 0..1, of its 32 least sure tokens' probabilities; `is_cut`
     tells that the answer ended at its length limit, `is_looping` that it was ended because it repeated
     itself. `first_thought` (a model that
     thinks before it answers), `first_token` (of the answer) and `seconds` count from the stage's own
@@ -59,6 +60,7 @@ class StageAnswer:
     code: float | None = None
     features: Features | None = None
     weakest: str = ""
+    weakest_at: float | None = None
     is_cut: bool = False
     is_looping: bool = False
 

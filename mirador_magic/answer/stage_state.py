@@ -74,6 +74,7 @@ class StageState:
             code=self.gauge.code,
             features=None if measured is None else self.gauge.features(self.before),
             weakest=self.weakest,
+            weakest_at=self.gauge.least if self.weakest else None,
             is_cut=self.is_cut,
             is_looping=self.is_looping,
             status=self.status,

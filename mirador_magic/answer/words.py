@@ -6,7 +6,7 @@ import re
 import time
 
 from mirador_magic.answer.answer import LIVE, Answer, Missing, StageAnswer
-from mirador_magic.confidence import HELD, LOOPED, band
+from mirador_magic.confidence import HELD, LOOPED, UNCALIBRATED_MOST, Band, How, band
 from mirador_magic.engines.known_models import SMOLLM2, download, offered
 from mirador_magic.residency.warmup import Warmth
 
@@ -23,11 +23,15 @@ _STATES = {"waiting": "waiting", "asked": "asked", "thinking": "thinking", "writ
 _ENDS = {"done": "done", "failed": "failed", "stopped": "stopped", "skipped": "skipped"}
 
 _HOW = {
-    "declared": "declared: the same for every question, since nothing was measured here",
-    "measured": "measured from the probabilities of its tokens, not calibrated: how sure the model "
-    "was of its words, not how often it is right",
-    "calibrated": "measured from the probabilities of its tokens, and calibrated on labelled "
-    "answers: how often such answers are right",
+    "declared": "the same for every question, since nothing was measured here",
+    "measured": "measured from the probabilities of its words, not calibrated: how sure the model "
+    "was of them, not how often it is right",
+    "calibrated": "calibrated on {answers} labelled answers: how often such answers are right",
+}
+_BASIS = {
+    "declared": "declared, not measured",
+    "measured": "measured, not calibrated",
+    "calibrated": "calibrated on {answers} labelled answers",
 }
 
 
@@ -86,32 +90,46 @@ def stage_line(stage: StageAnswer) -> str:
     return " · ".join(parts)
 
 
+def look(stage: StageAnswer) -> Band | None:
+    """The bar of a stage's confidence; None until there is one: of a failed stage there is none at all.
+
+    What is only declared comes with the last word, and never looks sure.
+    """
+    if not stage.text or stage.status == "failed":
+        return None
+    if stage.how != "declared":
+        return band(stage.confidence)
+    return None if stage.status in LIVE else band(min(stage.confidence, UNCALIBRATED_MOST))
+
+
 def trust(stage: StageAnswer) -> str:
-    """The confidence with its word and how it was had; nothing for a stage that did not answer."""
-    if stage.status in ("failed", "skipped"):
-        return ""
-    if stage.status == "waiting":
-        return f"○ {percent(stage.confidence)} declared"
-    word = band(stage.confidence).word
-    if stage.how == "calibrated":
-        return f"● {decimals(stage.confidence)} {word} calibrated (n={stage.answers})"
-    number = percent(stage.confidence)
-    return (
-        f"○ {number} {word} declared" if stage.how == "declared" else f"● ~{number} {word} measured"
-    )
+    """The confidence in a number and a word, '' where there is none: "73 % fair"."""
+    return trusted(stage.confidence, stage.how) if look(stage) else ""
+
+
+def trusted(confidence: float, how: How) -> str:
+    """A confidence in a number and a word: that of its band, or that it is only declared."""
+    return f"{percent(confidence)} {how if how == 'declared' else band(confidence).word}"
 
 
 def trust_told(stage: StageAnswer) -> str:
-    """What the confidence says and how it was had, for who asks."""
-    number = decimals if stage.how == "calibrated" else percent
-    told = [f"{number(stage.confidence)}, {band(stage.confidence).word}", _HOW[stage.how]]
+    """How the confidence was had, and what it says, for who asks."""
+    told = [_HOW[stage.how].format(answers=stage.answers)]
     if stage.code is not None and stage.code != stage.measured:
-        told.append(f"its code, apart: ~{percent(stage.code)}")
+        told.append(f"its code, apart: {percent(stage.code)}")
     if stage.is_looping:
         told.append(f"not above {percent(LOOPED)}, since it repeats itself")
     elif stage.is_cut or stage.status == "failed":
         told.append(f"not above {percent(HELD)}, since the answer is not whole")
-    return f"Confidence: {'; '.join(told)}"
+    return f"Confidence: {trusted(stage.confidence, stage.how)}; {'; '.join(told)}"
+
+
+def basis(answer: Answer) -> str:
+    """How the confidences were had, for who has no pointer to hover with; '' where there are none."""
+    hows = {
+        _BASIS[each.how].format(answers=each.answers): None for each in answer.stages if look(each)
+    }
+    return f"confidence {'; '.join(hows)}" if hows else ""
 
 
 def weakest(stage: StageAnswer) -> str:
@@ -171,14 +189,6 @@ def percent(confidence: float) -> str:
     if band(shown / 100) is not band(confidence) or shown == 100 > 100 * confidence:
         shown -= 1
     return f"{shown} %"
-
-
-def decimals(confidence: float) -> str:
-    """The same with two digits behind the point: 0.899 is not 0.90, 0.999 not 1.00."""
-    shown = round(confidence, 2)
-    if band(shown) is not band(confidence) or shown == 1 > confidence:
-        shown -= 0.01
-    return f"{shown:.2f}"
 
 
 def notes(stage: StageAnswer) -> list[str]:

@@ -136,6 +136,11 @@ class Gauge:
         within = max(spans, key=lambda span: min(span[1], ended) - max(span[0], began))
         return text[slice(*within)].strip()
 
+    @property
+    def least(self) -> float | None:
+        """The geometric mean, in 0..1, of the probabilities of its least sure WINDOW of tokens."""
+        return self._prose.least
+
 
 def _mean(values: Sequence[float], none: float) -> float:
     return sum(values) / len(values) if values else none
@@ -165,6 +170,11 @@ class _Tally:
         self._sum += log
         if len(last) == WINDOW and self._sum < self._least:
             self._least, self.weakest = self._sum, (self._begins[0], ended)
+
+    @property
+    def least(self) -> float | None:
+        """The lowest geometric mean of a whole window; None where there is none."""
+        return math.exp(min(self._least / WINDOW, 0.0)) if self._least < math.inf else None
 
     @property
     def mean(self) -> float | None:

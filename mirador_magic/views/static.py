@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from mirador_magic.answer import words
 from mirador_magic.answer.answer import Answer, Missing, StageAnswer
 from mirador_magic.answer.compare import Comparison, compare, comparison_html
-from mirador_magic.confidence import GRAY, RED, band
+from mirador_magic.confidence import RED
 from mirador_magic.engines.known_models import SMOLLM2
 from mirador_magic.views import markdown
 
 QUIET = "opacity:.7;font-size:13px"
-_FAINT = "#80808055"
+FAINT = "#80808055"
 _STANDS_OUT = ";font-weight:600;border-width:2px;border-color:currentcolor"
 _PLAIN_TEXT = "white-space:pre-wrap;overflow-wrap:anywhere"
 
@@ -60,14 +60,15 @@ def foot_html(stage: StageAnswer, earlier: StageAnswer | None = None) -> str:
     """What there is to say below a stage's text, and what it changed in the earlier one's."""
     lines = [f'<div style="{QUIET}">{html.escape(note)}</div>' for note in words.notes(stage)]
     if weakest := words.weakest(stage):
-        lines.append(_weakest_html(weakest))
+        lines.append(_weakest_html(weakest, stage.weakest_at))
     if earlier and (comparison := _compared(stage, earlier)):
         lines.append(comparison_html(comparison, earlier.name))
     return "".join(lines)
 
 
-def _weakest_html(sentence: str) -> str:
-    summary = '<summary style="cursor:pointer">least sure of one sentence</summary>'
+def _weakest_html(sentence: str, least: float | None) -> str:
+    number = "" if least is None else f": {words.percent(least)}"
+    summary = f'<summary style="cursor:pointer">least sure of one sentence{number}</summary>'
     shown = f'<div style="padding:0 0 0 16px">{html.escape(sentence)}</div>'
     return f'<details style="{QUIET}">{summary}{shown}</details>'
 
@@ -82,9 +83,9 @@ def bar(stage: StageAnswer) -> str:
     """The border that carries the confidence; without a colour it takes the text's."""
     if stage.status == "failed":
         return f"3px solid {RED}"
-    if stage.status in ("waiting", "skipped"):
-        return f"3px solid {_FAINT}"
-    look = band(stage.confidence)
+    look = words.look(stage)
+    if look is None:
+        return f"3px solid {FAINT}"
     return f"3px {'dashed' if look.dashed else 'solid'} {look.colour or ''}".rstrip()
 
 
@@ -116,7 +117,7 @@ def plain(answer: Answer) -> str:
         lines = [_plain_head(stage), _shown_text(stage)]
         lines += [f"({note})" for note in told(stage, answer)]
         blocks.append("\n".join(line for line in lines if line))
-    blocks += filter(None, [stands(answer), doubt(answer)])
+    blocks += filter(None, [stands(answer), doubt(answer), words.basis(answer)])
     return "\n\n".join(blocks)
 
 
@@ -230,17 +231,11 @@ def _barred(stage: StageAnswer, inner: str) -> str:
 
 
 def _trust(stage: StageAnswer) -> str:
-    """The confidence at the line's right end; its dot has the bar's colour."""
-    dot, _, rest = map(html.escape, words.trust(stage).partition(" "))
-    if not dot:
+    """The confidence at the line's right end; how it was had comes where a pointer rests on it."""
+    shown, told = html.escape(words.trust(stage)), html.escape(words.trust_told(stage))
+    if not shown:
         return ""
-    colour = GRAY if stage.status == "waiting" else band(stage.confidence).colour
-    tinted = f'<span style="color:{colour}">{dot}</span>' if colour else dot
-    told = html.escape(words.trust_told(stage))
-    return (
-        f'<span style="float:right;font-size:13px;margin-top:1px" title="{told}">{tinted} '
-        f'<span style="{QUIET}">{rest}</span></span>'
-    )
+    return f'<span style="float:right;margin-top:1px;{QUIET}" title="{told}">{shown}</span>'
 
 
 def _body(stage: StageAnswer, earlier: StageAnswer | None) -> str:
@@ -273,7 +268,8 @@ def _markdown(answer: Answer) -> str:
         if stage.text:
             blocks.append(_fenced(_shown_text(stage)))
         blocks += [f"({_escaped(note)})" for note in told(stage, answer)]
-    blocks += filter(None, [_escaped(words.standing(answer)), _escaped(doubt(answer))])
+    lines = words.standing(answer), doubt(answer), words.basis(answer)
+    blocks += map(_escaped, filter(None, lines))
     return "\n\n".join(blocks)
 
 

@@ -16,7 +16,6 @@ from ipywidgets.widgets.widget_string import HTMLMathStyle, HTMLStyle
 
 from mirador_magic.answer import words
 from mirador_magic.answer.answer import LIVE, StageAnswer
-from mirador_magic.confidence import band
 from mirador_magic.views import static
 from mirador_magic.views.markdown import MATH, LiveMarkdown
 
@@ -220,7 +219,7 @@ class LiveStage:
         self._over = stage.status not in ("waiting", *LIVE)
         for streamed in filter(None, (self._thinking, self._text)):
             streamed.paint(now, ended=self._over)
-        state = (stage.status, stage.model, band(stage.confidence), stage.notes)
+        state = (stage.status, stage.model, words.look(stage), stage.notes)
         if state != self._state or now - self._told_at >= PATIENCE:
             self._tell(stage, earlier, now)
             self._state = state
@@ -245,6 +244,7 @@ def _fold(label: str, shown: str, *, is_open: bool) -> str:
 
 def _look(stage: StageAnswer) -> tuple[str, ...]:
     """The classes of the bar and the caret."""
-    word = "failed" if stage.status == "failed" else band(stage.confidence).word
+    found = words.look(stage)
+    word = "failed" if stage.status == "failed" else found.word if found else "none"
     caret = ("mirador-writing",) if words.is_live(stage) else ()
     return ("mirador-stage", f"mirador-{word}", *caret)

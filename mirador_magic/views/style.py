@@ -4,7 +4,7 @@ All of it in the theme's own colours; those of the bars are the confidence's.
 """
 
 from mirador_magic.confidence import CYAN, GRAY, RED
-from mirador_magic.views.static import QUIET
+from mirador_magic.views.static import FAINT, QUIET
 
 # The sizes and the right edge are those of a static output, so that nothing jumps at the end.
 FETCH = "mirador-fetch"  # the class of a button below the text
@@ -23,6 +23,7 @@ PANEL = f"""<style>
 .mirador > .jupyter-button:hover {{border-color: currentcolor; box-shadow: none}}
 .mirador-stage {{position: relative; padding: 0 0 0 12px; margin: 0 0 10px !important;
   border-left: 3px solid}}
+.mirador-none {{border-left: 3px solid {FAINT}}}
 .mirador-unsure {{border-left: 3px dashed {GRAY}}}
 .mirador-low {{border-left: 3px solid {GRAY}}}
 .mirador-sure {{border-left: 3px solid {CYAN}}}

@@ -98,7 +98,7 @@ class _Lines:
 
     def _end(self, answer: Answer) -> None:
         if not answer.missing:  # the error says it all
-            told = [stands(answer), doubt(answer), words.header(answer)]
+            told = [stands(answer), doubt(answer), words.header(answer), words.basis(answer)]
             self._write("".join(f"{line}\n" for line in told if line))
 
     def _foot(self, stage: StageAnswer) -> None:
@@ -237,7 +237,8 @@ class _Page:
             self._body(safe(self._answer().text).strip())
         if offer := doubt(self._answer()):
             self._console.print(styled(offer))
-        self._console.print(styled(words.header(self._answer()), "dim"))
+        for line in filter(None, (words.header(self._answer()), words.basis(self._answer()))):
+            self._console.print(styled(line, "dim"))
 
     def _close(self) -> None:
         live, self._live = self._live, None

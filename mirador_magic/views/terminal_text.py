@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from mirador_magic.answer import words
 from mirador_magic.answer.answer import StageAnswer
-from mirador_magic.confidence import CYAN, GRAY, RED, band
+from mirador_magic.confidence import CYAN, GRAY, RED
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
@@ -69,17 +69,19 @@ def head_of(stage: StageAnswer) -> Text:
     from rich.text import Text
 
     bar, colour = _bar(stage)
-    dot, _, trust = words.trust(stage).partition(" ")
     head = Text.assemble((bar, colour), " ", (safe(stage.name), "bold"))
     head.append(f"  {safe(words.stage_line(stage))}", "dim")
-    return head.append(f"  {dot}", colour).append(f" {trust}", "dim") if dot else head
+    trust = words.trust(stage)
+    return head.append(f"  {trust}", colour or "dim") if trust else head
 
 
 def _bar(stage: StageAnswer) -> tuple[str, str]:
     """The bar that carries the confidence, and its colour."""
     if stage.status == "failed":
         return "▌", _COLOURS[RED]
-    look = band(stage.confidence)
+    look = words.look(stage)
+    if look is None:
+        return "▌", "dim"
     return "┆" if look.dashed else "▌", _COLOURS[look.colour]
 
 

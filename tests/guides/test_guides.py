@@ -30,7 +30,7 @@ GUIDES = Path(__file__).parents[2] / "notebooks"
 SHOWN: Mapping[str, Mapping[str, tuple[list[str], str]]] = {
     "03_warm_up_and_controls": {
         "%mirador warm --status": (["quick_response", "synthesis", "smollm2", "warm"], ""),
-        "%mirador --fast": (["small and often wrong", "calibrated (n=978)"], ""),
+        "%mirador --fast": (["small and often wrong", "978 labelled answers"], ""),
         "from mirador_magic import asked": (["first word after", "ms"], ""),
         "from mirador_magic import prewarm": (["('smollm2', 'warm')"], ""),
         "model = reply": (["'warm'"], ""),
@@ -58,7 +58,7 @@ SHOWN: Mapping[str, Mapping[str, tuple[list[str], str]]] = {
     },
     "07_calibration": {
         "%mirador calibrate labelled": (["smollm2", "AUROC", "Brier", "ECE"], "calibration-light"),
-        "%mirador --stages quick_response": (["calibrated (n=75)"], ""),
+        "%mirador --stages quick_response": (["75 labelled answers"], ""),
     },
 }
 

@@ -42,11 +42,12 @@ def test_the_header_tells_route_engine_and_times() -> None:
 
 def test_plain_text_tells_each_stage_with_how_its_confidence_was_had() -> None:
     assert plain(ANSWER).split("\n\n")[1:] == [
-        "quick_response · tiny · done · 0.61 s · 212 tok/s · ○ 60 % low declared\nfirst",
+        "quick_response · tiny · done · 0.61 s · 212 tok/s · 60 % declared\nfirst",
         (
-            "synthesis · big · done · 1.7 s · ○ 95 % sure declared\nfinal & <b>bold</b>\n"
+            "synthesis · big · done · 1.7 s · 95 % declared\nfinal & <b>bold</b>\n"
             "(↺ compared with quick_response: adds 1 sentence, leaves out 1)"
         ),
+        "confidence declared, not measured",
     ]
 
 
@@ -57,7 +58,7 @@ def test_the_last_stage_stands_open_and_the_earlier_ones_are_folded() -> None:
     assert ["open" in attrs for attrs in folds] == [False, True, False]  # the last one compares
     assert [(bar or "").partition(";")[0] for bar in bars] == [
         "border-left:3px solid #808080",
-        "border-left:3px solid #0891b2",
+        "border-left:3px solid",
     ]
 
 

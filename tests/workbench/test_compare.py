@@ -334,16 +334,16 @@ def test_each_column_tells_its_figures_and_what_differs() -> None:
     assert str(of(FAST, COLD, LATE, FAILED)).split("\n\n") == [
         "mirador · compares 4 models · Why is the sky blue?",
         (
-            "fast · quick_response · done · 1.2 s · 50 tok/s · ○ 60 % low declared\n"
+            "fast · quick_response · done · 1.2 s · 50 tok/s · 60 % declared\n"
             "The sky is blue.\n(first token 0.25 s · 40 tokens)"
         ),
         (
-            "cold · quick_response · done · 4.5 s · ○ 60 % low declared\nThe sky is red.\n"
+            "cold · quick_response · done · 4.5 s · 60 % declared\nThe sky is red.\n"
             "(first token 3.5 s, 3.2 s of it loading · 1 token)\n"
             "(↺ compared with fast: changes 1 sentence)"
         ),
         (
-            "late · quick_response · done · 8.0 s · 50 tok/s · ○ 60 % low declared\n"
+            "late · quick_response · done · 8.0 s · 50 tok/s · 60 % declared\n"
             "The sky is blue.\n(first token 7.0 s · 40 tokens)\n(↺ repeats fast)"
         ),
         (

@@ -6,7 +6,6 @@ import html
 from collections.abc import Mapping, Sequence
 
 from mirador_magic.answer import words
-from mirador_magic.confidence import How
 from mirador_magic.views.static import QUIET
 from mirador_magic.workbench.tune.tries import Try, changed, short
 
@@ -35,16 +34,9 @@ def figures(tried: Try) -> tuple[str, str, str, str, str]:
         seconds(told.ttft),
         seconds(told.total),
         "" if told.rate is None else f"{told.rate:.0f}",
-        "" if told.confidence is None or tried.why else trust(told.confidence, told.how),
+        "" if told.confidence is None or tried.why else words.trusted(told.confidence, told.how),
         "" if tried.rating is None else f"{tried.rating} of 5",
     )
-
-
-def trust(confidence: float, how: How) -> str:
-    """A confidence and how it was had; digits only where it is calibrated."""
-    if how == "calibrated":
-        return f"{words.decimals(confidence)} {how}"
-    return f"{'~' if how == 'measured' else ''}{words.percent(confidence)} {how}"
 
 
 def seconds(value: float | None) -> str:

@@ -161,7 +161,7 @@ def _figures(
         sheet.seconds(_median([each.total for each in told])),
         "" if rate is None else f"{rate:.0f}",
         "" if tokens is None else f"{tokens:.0f}",
-        "" if trust is None or len(hows) > 1 else sheet.trust(trust, told[0].how),
+        "" if trust is None or len(hows) > 1 else words.trusted(trust, told[0].how),
         ", ".join(sorted({short(each.model, 40) for each in told})),
     )
 
