@@ -161,6 +161,13 @@ class RunState:
                 for word, log in recalled(each.text, each.measured).items():
                     self._said.setdefault(word, log)
 
+    def _keep(self, stages: Iterable[ModelStage]) -> None:
+        """Of the stages that wait, these alone."""
+        names = {stage.name for stage in stages}
+        for name, state in [*self.stages.items()]:
+            if state.status == "waiting" and name not in names:
+                del self.stages[name]
+
     def _add(self, stages: Iterable[ModelStage]) -> None:
         for stage in stages:
             if stage.name not in self.stages:
@@ -204,6 +211,7 @@ class RunState:
                 self._add(event.stages)
             case RouteChosen():
                 self.route = event.why
+                self._keep(event.stages)
                 self._add(event.stages)
             case EngineChosen():
                 self.engine = event.label

@@ -32,7 +32,9 @@ class Calibration:
     A logistic regression on the answer's features where there are `weights`, one for each; else the
     isotonic curve through the `steps`, points (measured, share right) in order; else Platt's line,
     `slope` over the logarithm of the odds. These two keep the order of what was measured. `answers` is
-    the number of labelled answers that it was fitted to.
+    the number of labelled answers that it was fitted to; `gain` is by how much more often, at the most,
+    such answers are right than the model's in quick_response (the end of a 95 % interval, by pairs); None
+    where nobody knows.
     """
 
     slope: float
@@ -40,6 +42,7 @@ class Calibration:
     answers: int
     steps: tuple[tuple[float, float], ...] = ()
     weights: tuple[float, ...] = ()
+    gain: float | None = None
 
     def __call__(self, measured: float, features: Sequence[float] = ()) -> float:
         """P(right) in 0..1 for a measured confidence in 0..1 and the answer's features."""
@@ -123,6 +126,7 @@ def _line(told: object) -> Calibration | None:
             return None
         steps = tuple((float(x), float(y)) for x, y in told.get("steps", ()))
         slope, intercept = float(told["slope"]), float(told["intercept"])
-        return Calibration(slope, intercept, int(told["answers"]), steps, weights)
+        gain = float(told["gain"]) if "gain" in told else None
+        return Calibration(slope, intercept, int(told["answers"]), steps, weights, gain)
     except (KeyError, TypeError, ValueError):
         return None

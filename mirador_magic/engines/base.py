@@ -7,12 +7,12 @@ Closing the stream (`aclose`, or cancelling the task that reads it) ends the gen
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from mirador_magic.events import StreamEnd
-from mirador_magic.stages import ModelOptions
+from mirador_magic.stages import ModelOptions, plain
 
 Role = Literal["system", "user", "assistant"]
 
@@ -78,6 +78,12 @@ class Loaded:
 
     load_s: float | None = None
     prefill_s: float | None = None
+
+
+def is_same(engine: Engine, one: str, other: str) -> bool:
+    """Whether these names are of one model: the same, or of the same weights as far as the engine knows."""
+    asked: Callable[[str, str], bool] | None = getattr(engine, "is_same", None)
+    return plain(one) == plain(other) or bool(asked and asked(one, other))
 
 
 def waits(engine: Engine, request: ChatRequest) -> bool | None:

@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mappi
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 
-from mirador_magic.engines.base import ChatRequest, Chunk, Engine, Loaded, ModelInfo
+from mirador_magic.engines.base import ChatRequest, Chunk, Engine, Loaded, ModelInfo, is_same
 from mirador_magic.engines.endpoints import Endpoint
 from mirador_magic.engines.limiter import Limiter
 from mirador_magic.engines.ollama.engine import OllamaEngine
@@ -202,6 +202,14 @@ class ByEndpoint:
         """Models past this machine are others' too."""
         if self._part(model) is None:
             await (await self.home()).unload(model)
+
+    def is_same(self, one: str, other: str) -> bool:
+        """Whether these names are of one model, at one place."""
+        part = self._part(one)
+        if part is not self._part(other):
+            return False
+        engine = part.engine if part else self._home
+        return engine is not None and is_same(engine, one, other)
 
     def waiting(self, request: ChatRequest) -> bool | None:
         """Whether the request waits for its turn here; None where memory is to be asked instead."""

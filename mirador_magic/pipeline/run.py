@@ -47,6 +47,9 @@ Clock = Callable[[], float]
 Substitute = Callable[[ModelStage, Sequence[ModelInfo]], ModelStage | None]
 Decide = Callable[[], tuple[str, Sequence[ModelStage]]]
 Deepen = Callable[[], tuple[str, Sequence[ModelStage]] | None]
+Shorten = Callable[
+    [Engine, Sequence[ModelStage]], Awaitable[tuple[str, Sequence[ModelStage]] | None]
+]
 Asked = Callable[[Engine, ModelStage], bool]
 
 _ANSWERS = 5.0  # seconds in which an engine tells what is in memory; it may wait for an unload
@@ -63,7 +66,8 @@ class Run:
     `open_engine` gives the engine, ready to be asked; `earlier` holds (stage name, text) of what other
     stages wrote before this run, oldest first; `substitute` may give the stage on another installed
     model where its own is missing; `during` is entered while it is under way. After the only stage of
-    a route, `deepen` may give the reason and all of the stages that the run is to have; `logprobs`
+    a route, `deepen` may give the reason and all of the stages that the run is to have; after the first of
+    several, `shorten` may leave some out. `logprobs`
     tells whether an engine is to be asked for the log-probabilities of a stage.
     """
 
@@ -78,6 +82,7 @@ class Run:
         turns: Sequence[prompts.Turn] = (),
         decide: Decide | None = None,
         deepen: Deepen | None = None,
+        shorten: Shorten | None = None,
         logprobs: Asked = lambda engine, stage: True,
         clock: Clock = time.perf_counter,
         substitute: Substitute | None = None,
@@ -90,6 +95,7 @@ class Run:
         self._turns = tuple(turns)
         self._decide = decide
         self._deepen = deepen
+        self._shorten = shorten
         self._logprobs = logprobs
         self._clock = clock
         self._substitute = substitute
@@ -134,6 +140,8 @@ class Run:
             await self._run_stage(engine, self.stages[at])
             self._choose_route()
             at += 1
+            if at < len(self.stages):
+                await self._leave_out(engine)
             if at == len(self.stages):
                 self._go_deeper()
         if self._stopped:
@@ -153,6 +161,14 @@ class Run:
         decide, self._decide = self._decide, None
         if decide:
             why, stages = decide()
+            self.stages = tuple(stages)
+            self._emit(RouteChosen(self._clock(), why, self.stages))
+
+    async def _leave_out(self, engine: Engine) -> None:
+        """Fewer stages, once, where one of them is known to add nothing."""
+        shorten, self._shorten = self._shorten, None
+        if shorten and (less := await shorten(engine, self.stages)):
+            why, stages = less
             self.stages = tuple(stages)
             self._emit(RouteChosen(self._clock(), why, self.stages))
 

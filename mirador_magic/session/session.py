@@ -37,6 +37,7 @@ from mirador_magic.session.handle import Handle
 from mirador_magic.session.known_stages import KnownStages
 from mirador_magic.session.records import record
 from mirador_magic.session.request import Request
+from mirador_magic.session.shortening import shortener
 from mirador_magic.session.trust import Trust
 from mirador_magic.settings import settings as settings_
 from mirador_magic.settings.settings import Layer, Settings
@@ -171,6 +172,7 @@ class Session:
             turns=request.turns,
             decide=decide,
             deepen=requests.deepen(state, known) if decide and escalates else None,
+            shorten=shortener(state) if decide else None,
             logprobs=trust.asks,
             substitute=provision.substitute,
             during=functools.partial(warmup.held, overlap if here else None),

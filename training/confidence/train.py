@@ -29,7 +29,7 @@ from mirador_magic.engines.known_models import SMOLLM2
 from mirador_magic.stages import DEFAULT_STAGES
 from mirador_magic.workbench.calibrate.figures import Pair, auroc, ece, spread
 from mirador_magic.workbench.calibrate.fit import Point, cross_validated, regression, said
-from mirador_magic.workbench.calibrate.kept import told
+from mirador_magic.workbench.calibrate.kept import gain, told
 from mirador_magic.workbench.intervals import Interval, of_difference
 from training.confidence.ask import ANSWERS, read
 
@@ -64,13 +64,21 @@ def main() -> None:
     parser.add_argument("out", nargs="?", type=Path, default=SHIPPED)
     out: Path = parser.parse_args().out
     fits: dict[str, object] = {}
+    first = keyed(DEFAULT_STAGES[0].name)
     for stage in DEFAULT_STAGES:
         answers = of(stage.name)
         print(*figures(stage.name, answers), sep="\n", flush=True)
         fit = regression([each.point for each in answers])
-        fits[stage.name] = {"measure": MEASURE} | told(fit)
+        gained = {} if stage is DEFAULT_STAGES[0] else gain(keyed(stage.name), first)
+        fits[stage.name] = {"measure": MEASURE} | told(fit) | gained
     print(*stages_compared(), sep="\n")
     out.write_text(json.dumps({SMOLLM2.name: fits}, indent=1) + "\n", encoding="utf-8")
+
+
+def keyed(stage: str) -> dict[str, Point]:
+    """The same by question."""
+    rows = [row for row in read(ANSWERS) if stage in row["stages"]]
+    return {row["question"]: _answer(row["kind"], row["stages"][stage]).point for row in rows}
 
 
 def of(stage: str) -> list[Answer]:
@@ -99,7 +107,7 @@ def figures(name: str, answers: Sequence[Answer]) -> Iterator[str]:
             pairs = [(float(getattr(each, field)), each.right) for each in some]
             yield f"  {what:<35} AUROC {_told(spread(auroc, pairs))}"
         for field, what in _BASELINES.items():
-            yield f"  measured less {what:<21} AUROC {_told(gain(some, field))}"
+            yield f"  measured less {what:<21} AUROC {_told(surer(some, field))}"
     points = [each.point for each in fitted]
     yield _row("calibrated, tenths left out", cross_validated(points, regression))
     yield _row("calibrated, kinds left out", kinds_left_out(fitted))
@@ -157,15 +165,15 @@ def _row_of(what: str, values: Sequence[float], baseline: Sequence[float]) -> st
     return f"{what}: {found.value:+.1%} ({found.low:+.1%} to {found.high:+.1%}), {shares} of {len(values)}"
 
 
-def gain(answers: Sequence[Answer], baseline: str) -> Interval:
+def surer(answers: Sequence[Answer], baseline: str) -> Interval:
     """By how much what was measured has a higher AUROC than this baseline, by pairs."""
     chance = random.Random(7)
     draws = [[chance.choice(answers) for _ in answers] for _ in range(500)]
-    found = sorted(_gain(draw, baseline) for draw in draws)
-    return Interval(_gain(answers, baseline), found[12], found[487])
+    found = sorted(_surer(draw, baseline) for draw in draws)
+    return Interval(_surer(answers, baseline), found[12], found[487])
 
 
-def _gain(answers: Sequence[Answer], baseline: str) -> float:
+def _surer(answers: Sequence[Answer], baseline: str) -> float:
     ours = auroc([(each.measured, each.right) for each in answers])
     return ours - auroc([(float(getattr(each, baseline)), each.right) for each in answers])
 

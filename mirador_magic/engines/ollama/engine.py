@@ -113,6 +113,13 @@ class OllamaEngine:
         ]
         return [*told, *self._other_names(told)]
 
+    def is_same(self, one: str, other: str) -> bool:
+        """Whether they have the same weights, by what was shown of them."""
+        shown = [
+            self._shown[name].weights for name in map(plain, (one, other)) if name in self._shown
+        ]
+        return len(shown) == 2 and bool(shown[0]) and shown[0] == shown[1]
+
     def _other_names(self, told: Sequence[ModelInfo]) -> list[ModelInfo]:
         """Models of the same weights as one that is in memory: Ollama lists them under one name."""
         listed = {plain(info.name): info for info in told}

@@ -17,9 +17,11 @@ from pathlib import Path
 from mirador_magic import confidence
 from mirador_magic.confidence import Calibration, Features
 from mirador_magic.errors import UsageError
-from mirador_magic.stages import plain
-from mirador_magic.workbench.calibrate.fit import Point, fitted
+from mirador_magic.stages import DEFAULT_STAGES, plain
+from mirador_magic.workbench.calibrate.fit import LEAST, Point, fitted
+from mirador_magic.workbench.intervals import of_difference
 
+_FIRST = DEFAULT_STAGES[0].name
 MOST = 5000  # labelled answers of a model in a stage; the oldest go
 
 
@@ -92,7 +94,8 @@ def _points(kept: object) -> dict[str, Point]:
 def _write(known: Mapping[tuple[str, str], Mapping[str, Point]], file: Path | None) -> None:
     lines: dict[str, dict[str, object]] = {}
     for (model, stage), points in known.items():
-        lines.setdefault(model, {})[stage] = _line(points)
+        first = known.get((model, _FIRST), {}) if stage != _FIRST else {}
+        lines.setdefault(model, {})[stage] = _line(points) | gain(points, first)
     file = file or confidence.user_file()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -121,6 +124,15 @@ def _line(points: Mapping[str, Point]) -> dict[str, object]:
     found = fitted([point for _, point in last])
     fit = told(found.calibration) if found else {}
     return {"measure": confidence.MEASURE, "labelled": rows} | fit
+
+
+def gain(points: Mapping[str, Point], first: Mapping[str, Point]) -> dict[str, object]:
+    """By how much more often they are right than the first stage's, at the most; {} for too few."""
+    both = points.keys() & first.keys()
+    if len(both) < LEAST:
+        return {}
+    ours, theirs = ([float(each[key].right) for key in sorted(both)] for each in (points, first))
+    return {"gain": round(of_difference(ours, theirs).high, 4)}
 
 
 def told(fit: Calibration) -> dict[str, object]:
