@@ -32,8 +32,10 @@ from IPython.core.interactiveshell import InteractiveShell
 T = TypeVar("T")
 
 _CELL = re.compile(r"get_ipython\(\)\.run_cell_magic\('mirador', ")
-_LINE = re.compile(r"(\w+ *= *)?get_ipython\(\)\.run_line_magic\('mirador', ")
-_ASKED = re.compile(r"^(\w+ *= *)?%mirador +(.*\?) *\n?$")
+_TARGET = (
+    r"[\w.,*'\"\[\](){} =-]+=[ \t]*"  # no colon: it may begin a function, where no await can be
+)
+_LINE = re.compile(rf"({_TARGET})?get_ipython\(\)\.run_line_magic\('mirador', ")
 _AWAITED = "await get_ipython().magics_manager.registry['MiradorMagics'].awaited("
 
 
@@ -59,20 +61,6 @@ def ipykernel_version() -> tuple[int, ...]:
         found = re.findall(r"\d+", importlib.metadata.version("ipykernel"))
         return tuple(int(part) for part in found[:3])
     return (0,)
-
-
-def keep_question_marks(lines: list[str]) -> list[str]:
-    """Input transformer: a question at the end of a `%mirador` line is no question to IPython's help.
-
-    It runs before IPython's own, in which any line that ends with `?` asks for help on its last word.
-    """
-    if lines and lines[0].startswith("%%"):
-        return lines
-    return [_ASKED.sub(_called, line) for line in lines]
-
-
-def _called(line: re.Match[str]) -> str:
-    return f"{line[1] or ''}get_ipython().run_line_magic('mirador', {line[2].strip()!r})\n"
 
 
 class CellRewriter:
