@@ -29,10 +29,10 @@ from mirador_magic.events import (
     ThinkingReceived,
 )
 from mirador_magic.views.static import doubt, plain, told
+from mirador_magic.views.terminal_markdown import markdown
 from mirador_magic.views.terminal_text import (
     console_of,
     head_of,
-    markdown,
     picture,
     safe,
     styled,

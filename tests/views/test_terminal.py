@@ -484,6 +484,53 @@ def test_what_is_not_markdown_stays_as_it_was_written(text: str, stands: str) ->
     assert f"\n{stands}\n" in Screen(shown(text)).text
 
 
+@pytest.mark.parametrize(
+    ("text", "stands"),
+    [
+        ("$a*b*c$ and $x_1$, $$a*b*c$$", "$a*b*c$ and $x_1$, $$a*b*c$$"),
+        (r"\(x_i*y_i*z\) and \[ a \\ b \]", r"\(x_i*y_i*z\) and \[ a \\ b \]"),
+        (r"so \( a", r"so \( a"),
+        ("$$\na*b*c \\\\\n\nd\n$$", "$$\na*b*c \\\\\n\nd\n$$"),
+        ("a\n\\[\nb*c*d\n\\]\ne", "a\n\n\\[\nb*c*d\n\\]\n\ne"),
+        (
+            "\\begin{align}\na &= b \\\\\nc\n\\end{align}",
+            "\\begin{align}\na &= b \\\\\nc\n\\end{align}",
+        ),
+        ("- [ ] a\n- [x] b", " • ☐ a\n • ☑ b"),
+        ("a<br>b", "a\nb"),
+        ("see https://a.b/c_d_e or <https://f.g>", "see https://a.b/c_d_e or <https://f.g>"),
+        ("[a](https://b.c) [d](e.html)", "a (https://b.c) [d](e.html)"),
+        ("是**“重点”**的", "是“重点”的"),
+        ("costs $5 and $6, \\$7", "costs $5 and $6, $7"),
+    ],
+)
+def test_what_models_write_beside_commonmark_loses_no_sign(text: str, stands: str) -> None:
+    assert f"\n{stands}\n" in Screen(shown(text)).text
+
+
+def test_a_table_s_cells_keep_what_stands_in_them() -> None:
+    text = Screen(shown("| a | b |\n|---|---|\n| $|x|$ | y<br>z |\n| p \\| q | r | s |\n")).text
+    for row in (r" \$\|x\|\$ +y", r" +z", r" p \| q +r \| s"):
+        assert re.search(rf"(?m)^{row}$", text), text
+
+
+def test_a_fence_of_markdown_ends_at_its_own_end() -> None:
+    text = Screen(shown("```markdown\n# a\n```py\nb\n```\nc\n```\n**after**")).text
+    assert [line.strip() for line in text.split("\n")[1:] if line.strip()][:6] == [
+        "# a",
+        "```py",
+        "b",
+        "```",
+        "c",
+        "after",
+    ]
+
+
+def test_a_long_answer_s_table_is_a_table() -> None:
+    text = "a paragraph\n\n" * 3000 + "| a | b | c |\n|---|---|---|\n| 1 | 2 | 3 |\n"
+    assert "| 1" not in Screen(shown(text)).text
+
+
 def test_a_text_that_rich_stumbles_over_is_shown_as_it_was_written(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
