@@ -5,6 +5,7 @@ coroutine, which IPython's autoawait runs on the kernel's own loop: the interrup
 widgets live while it runs, and queued cells wait their turn. Where a cell cannot be awaited (under
 `%%time` or `%%capture`, with autoawait off, called from plain code) the same coroutine runs nested
 in the running loop; in a terminal, on a loop of its own. In both, Ctrl-C is turned into a cancel.
+A call from another thread has a loop of its own too: the kernel's may wait for that very thread.
 
 Nesting is nest_asyncio2's business. nest_asyncio 1.6, on ipykernel 7.1 and later, loses every cell
 that is queued behind a nested run (Chaoses-Ib/nest-asyncio2#4), so a loop that the user patched
@@ -98,6 +99,9 @@ def complete(coroutine: Coroutine[Any, Any, T]) -> T:
     try:
         running = asyncio.get_running_loop()
     except RuntimeError:
+        if threading.current_thread() is not threading.main_thread():
+            with asyncio.Runner() as runner:
+                return runner.run(coroutine)
         return _drive(get_asyncio_loop(), coroutine)
     if _can_nest(running):
         return _drive(running, coroutine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from mirador_magic.pipeline.metrics import Purpose
@@ -9,7 +10,20 @@ from mirador_magic.session.handle import Handle
 from mirador_magic.settings.settings import Settings
 
 if TYPE_CHECKING:
+    from mirador_magic.session.session import Session
     from mirador_magic.store import Recorder
+
+_opening = threading.Lock()
+
+
+def recorder_of(session: Session) -> Recorder:
+    """The session's recorder, one for the runs of all threads."""
+    from mirador_magic.store import Recorder
+
+    with _opening:
+        if session.recorder is None:
+            session.recorder = Recorder()
+        return session.recorder
 
 
 def record(recorder: Recorder, handle: Handle, purpose: Purpose, settings: Settings) -> None:
