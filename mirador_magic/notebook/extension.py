@@ -28,7 +28,7 @@ from mirador_magic.kernel.loop import (
     kernel_of,
 )
 from mirador_magic.notebook.magics import MiradorMagics
-from mirador_magic.notebook.showing import put
+from mirador_magic.notebook.showing import draws, put
 from mirador_magic.routing import router
 from mirador_magic.session import session as sessions
 from mirador_magic.session.handle import Handle
@@ -82,7 +82,7 @@ def load(shell: InteractiveShell) -> None:
     unload(shell)
     magics = MiradorMagics(shell, sessions.current())
     shell.register_magics(magics)
-    magics.session.in_notebook = kernel_of(shell) is not None
+    magics.session.in_notebook = draws(shell)
 
     def show(value: object) -> None:
         # The cell's own value was shown while it ran; anything else is shown as asked.
