@@ -142,8 +142,10 @@ def write(answer: Answer) -> None:
 def _terminal(answer: Callable[[], Answer], *, buffered: bool) -> View:
     from mirador_magic.views.terminal import TerminalView
 
-    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    return TerminalView(answer, sys.stdout, coloured=coloured, buffered=buffered)
+    shell, out = get_ipython(), sys.stdout
+    in_kernel = shell is not None and kernel_of(shell) is not None
+    coloured = out.isatty() and not os.environ.get("NO_COLOR")
+    return TerminalView(answer, out, coloured=coloured, buffered=buffered, plain=in_kernel)
 
 
 def _is_nbval() -> bool:

@@ -48,14 +48,23 @@ FRAME = 0.05  # seconds between two paints
 
 
 class TerminalView:
-    """A watcher that writes to `out`: as it comes, or at the end where `buffered`."""
+    """A watcher that writes to `out`: as it comes, or at the end where `buffered`.
+
+    `plain` takes `out` for no terminal, whatever it calls itself: Spyder's kernel says it is one.
+    """
 
     def __init__(
-        self, answer: Callable[[], Answer], out: TextIO, *, coloured: bool, buffered: bool
+        self,
+        answer: Callable[[], Answer],
+        out: TextIO,
+        *,
+        coloured: bool,
+        buffered: bool,
+        plain: bool = False,
     ) -> None:
         self._view: _Page | _Lines = (
             _Page(answer, out, coloured=coloured, buffered=buffered)
-            if _is_terminal(out)
+            if _is_terminal(out) and not plain
             else _Lines(answer, out, buffered=buffered)
         )
 

@@ -37,7 +37,7 @@ def stands_once(text: str) -> None:
 
 @pytest.mark.parametrize("person", [True, False])
 @pytest.mark.parametrize(
-    "way", [ASKED, f"x = {ASKED}", f"%time {ASKED}", f"for _ in [1]:\n    {ASKED}"]
+    "way", [ASKED, f"x = {ASKED}", f"%time {ASKED}", f"for n in [1]:\n    {ASKED}"]
 )
 def test_a_client_that_passes_updates_over_is_shown_the_answer_once(
     any_kernel: Kernel,  # noqa: F811
@@ -71,6 +71,17 @@ def test_a_page_beside_a_console_on_the_same_kernel_is_drawn(any_kernel: Kernel)
     cell = any_kernel.run("%mirador last", page=False)
     stands_once(cell.stdout)
     assert not cell.shown
+
+
+def test_a_kernel_s_output_is_no_terminal_even_where_it_says_so(any_kernel: Kernel) -> None:  # noqa: F811
+    """Spyder's says so, and its console follows no escape code that moves the cursor."""
+    any_kernel.run("import sys\ntype(sys.stdout).isatty = lambda self: True")
+    said = (
+        any_kernel.run(ASKED, page=False).stdout
+        + any_kernel.run("%mirador last", page=False).stdout
+    )
+    any_kernel.run("type(sys.stdout).isatty = lambda self: False")
+    assert "the last word" in said and "\x1b" not in said
 
 
 def test_controls_that_nobody_could_click_are_one_line(any_kernel: Kernel) -> None:  # noqa: F811

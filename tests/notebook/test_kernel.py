@@ -94,7 +94,7 @@ WAYS = {
     "an assigned line": "x = %mirador why is that?",
     "a line after code": "y = 1\n%mirador ask why not",
     "a line in a block": "if True:\n    %mirador why so",
-    "a question in a loop": "q = 'it'\nfor _ in [1]:\n    %mirador what is {q}, a p-value?",
+    "a question in a loop": "q = 'it'\nfor n in [1]:\n    %mirador what is {q}, a p-value?",
     "into a dict": "d = {}\nd['a'] = %mirador why is that?\nassert d['a'].text == 'the last word'",
     "into an attribute": "class A: ...\nA.b = %mirador why?\nassert A.b.text == 'the last word'",
     "returned": "def f():\n    return %mirador why?\nassert f().text == 'the last word'",
