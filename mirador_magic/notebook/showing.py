@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -55,7 +56,8 @@ class Showing:
         buffered = bool(_BUFFERED & set(read.options)) or not self.session.in_force["streaming"]
         background = "--bg" in read.options
         if not draws(self.shell):
-            return _terminal(answer, buffered=buffered or background)
+            aside = background or threading.current_thread() is not threading.main_thread()
+            return _terminal(answer, buffered=buffered or aside)  # other text may come between
         if _is_shown_once(self.shell) and not background:
             from mirador_magic.views.final import Final
 

@@ -157,11 +157,12 @@ class _Page:
 
     def _at_the_end(self, event: Event) -> None:
         if isinstance(event, RunFinished):
-            for stage in self._answer().stages:
-                if stage.text or stage.status != "skipped":
-                    self._put(stage)
-                    self._foot(stage)
-            self._header()
+            with self._console:  # in one write: other threads may write their answers too
+                for stage in self._answer().stages:
+                    if stage.text or stage.status != "skipped":
+                        self._put(stage)
+                        self._foot(stage)
+                self._header()
 
     def _follow(self, event: Event) -> None:
         match event:

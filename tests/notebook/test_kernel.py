@@ -99,6 +99,7 @@ WAYS = {
     "into an attribute": "class A: ...\nA.b = %mirador why?\nassert A.b.text == 'the last word'",
     "returned": "def f():\n    return %mirador why?\nassert f().text == 'the last word'",
     "timed": "%time %mirador why is that?",
+    "a line under %%time": "%%time\nd = {}\nd['a'] = %mirador why is that?",
     "under %%time": "%%time\n%%mirador\nwhy?",
     "autoawait off": "%%mirador\nwhy?",
     "called": "ip = get_ipython()\nx = ip.run_cell_magic('mirador', '', 'why?')",

@@ -238,6 +238,25 @@ def test_ctrl_c_keeps_what_was_written_and_leaves_nothing_running() -> None:
         assert "word word" not in terminal.until("In [8]:")
 
 
+def test_answers_of_several_threads_stand_one_behind_another() -> None:
+    with ipython(NO_COLOR="1") as terminal:
+        terminal.type(
+            "from concurrent.futures import ThreadPoolExecutor as Pool; call = get_ipython()\n"
+        )
+        terminal.until("In [6]:")
+        terminal.type(
+            "ask = lambda n: call.run_line_magic('mirador', f'--stages synthesis why {n}')\n"
+        )
+        terminal.until("In [7]:")
+        terminal.type("answers = list(Pool(3).map(ask, range(3)))\n")
+        _, *shown = Screen(terminal.until("In [8]:")).text.split("▌ synthesis")
+        assert len(shown) == 3
+        for each in shown:
+            assert re.search(r"declared\nthe last word\n\nmirador · synthesis · [^▌]*total", each)
+        terminal.type("[each.text for each in answers]\n")
+        assert str(["the last word"] * 3) in terminal.until("In [9]:")
+
+
 def test_unloading_releases_the_models() -> None:
     with ipython(NO_COLOR="1") as terminal:
         terminal.type(
