@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mirador_magic.pipeline.metrics import Purpose
 from mirador_magic.session.handle import Handle
 from mirador_magic.settings.settings import Settings
 
 if TYPE_CHECKING:
-    from mirador_magic.session.session import Session
     from mirador_magic.store import Recorder
 
 _opening = threading.Lock()
 
 
-def recorder_of(session: Session) -> Recorder:
+class Recorded(Protocol):
+    """What has a recorder once it has kept a run."""
+
+    recorder: Recorder | None
+
+
+def recorder_of(session: Recorded) -> Recorder:
     """The session's recorder, one for the runs of all threads."""
     from mirador_magic.store import Recorder
 
