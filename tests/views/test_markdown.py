@@ -407,6 +407,8 @@ def test_a_formula_of_its_own_lines(text: str) -> None:
         "a\n$$\nx\n\n+ y\n$$\nb",
         "\\[\nx\n\n+ y\n\\]",
         "> $$\n> x\n>\n> + y\n> $$",
+        "- a\n\n  $$\n  x\n\n  + y\n  $$\n- b",
+        "\\[ x\n\n+ y \\]",
     ],
 )
 def test_a_formula_may_hold_an_empty_line(text: str) -> None:

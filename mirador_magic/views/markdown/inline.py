@@ -38,9 +38,7 @@ def address(state: StateInline, silent: bool) -> bool:
     found = scheme and _ADDRESS.match(state.src, state.pos - len(scheme[0]), state.posMax)
     if not scheme or not found:
         return False
-    shown = found[0]
-    while shown.endswith(")") and shown.count(")") > shown.count("("):
-        shown = shown[:-1].rstrip(_ENDS)
+    shown = _without_closers(found[0])
     to = state.md.normalizeLink(shown)
     if len(shown) <= len(scheme[0]) + 3 or not state.md.validateLink(to):
         return False
@@ -52,6 +50,15 @@ def address(state: StateInline, silent: bool) -> bool:
         state.push("link_close", "a", -1)
     state.pos += len(shown) - len(scheme[0])
     return True
+
+
+def _without_closers(found: str) -> str:
+    """Without the brackets at its end that open before it, and what ends a sentence before those."""
+    end, surplus = len(found), found.count(")") - found.count("(")
+    while found[end - 1] in _ENDS or (surplus > 0 and found[end - 1] == ")"):
+        surplus -= found[end - 1] == ")"
+        end -= 1
+    return found[:end]
 
 
 def line_break(state: StateInline, silent: bool) -> bool:

@@ -43,8 +43,8 @@ def _section(state: StateBlock, begin: int, end: int) -> int:
 def math_block(state: StateBlock, begin: int, end: int, silent: bool) -> bool:
     """A formula on its own lines. It ends a paragraph even before it is sure to be one.
 
-    Empty lines belong to it where nothing else stands on its first line. An environment that is no
-    formula, such as `tabular`, is shown as it was written.
+    Empty lines belong to it, but not behind a line such as `$$ is a number`. An environment that is
+    no formula, such as `tabular`, is shown as it was written.
     """
     at = state.bMarks[begin] + state.tShift[begin]
     opener = _OPENER.match(state.src, at, state.eMarks[begin])
@@ -53,7 +53,7 @@ def math_block(state: StateBlock, begin: int, end: int, silent: bool) -> bool:
     if silent:
         return True
     closer = {"$$": "$$", "\\[": "\\]"}.get(opener[0], f"\\end{{{opener[1]}}}")
-    is_alone = opener[1] or not state.src[opener.end() : state.eMarks[begin]].strip()
+    is_alone = not state.src[opener.end() : state.eMarks[begin]].strip() or opener[0] != "$$"
     stop = (_section if is_alone else paragraph)(state, begin, end)
     text = state.getLines(begin, stop, state.blkIndent, False).lstrip()[len(opener[0]) :]
     tex, found, after = text.partition(closer)

@@ -14,7 +14,7 @@ from mirador_magic.views.markdown.maths import FORMULA
 # Stands for a pipe that separates no cells; a text that was cleaned has no such character.
 _BAR = "\x01"
 _PIPE = re.compile(r"(?<!\\)\|")
-_WHOLE = re.compile(rf"(?P<ticks>`+)[^`]+(?P=ticks)|{FORMULA}")
+_WHOLE = re.compile(rf"(?<!`)(?P<ticks>`++)[^`]+(?P=ticks)(?!`)|{FORMULA}")
 _BELOW_HEADER = re.compile(r"[ \t|:]*-[ \t|:-]*")
 
 
@@ -61,10 +61,10 @@ def _row(row: str, columns: int, most: int) -> str:
     bars = _separators(row)
     if len(bars) < columns:
         return row
-    whole = [part.span() for part in _WHOLE.finditer(row)]
-    inner = [at for at in bars if any(first < at < last for first, last in whole)]
-    kept = [at for at in bars if at not in inner][: most - 1]
-    return "".join(_BAR if at in bars and at not in kept else mark for at, mark in enumerate(row))
+    whole = {at for part in _WHOLE.finditer(row) for at in range(*part.span())}
+    kept = [at for at in bars if at not in whole][: most - 1]
+    masked = {*bars} - {*kept}
+    return "".join(_BAR if at in masked else mark for at, mark in enumerate(row))
 
 
 def _separators(row: str) -> list[int]:
