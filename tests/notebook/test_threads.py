@@ -99,3 +99,21 @@ def test_three_threads_ask_an_endpoint(tmp_path: Path) -> None:
                 cell = running.run(code)
                 assert cell.status == "ok", cell.error
                 assert len(set(eval(cell.stdout))) == 1 and eval(cell.stdout)[0]
+
+
+def test_three_threads_ask_one_process_of_the_embedded_engine(
+    smollm2: Path, tmp_path: Path
+) -> None:
+    nowhere = {"OLLAMA_HOST": "127.0.0.1:9", "MIRADOR_MODELS": str(tmp_path)}
+    with kernel(nowhere, f"%load_ext mirador_magic\n{ANSWERS}") as running:
+        line = "--engine embedded --model smollm2 --stages quick_response"
+        cell = running.run(
+            f"said = several(lambda n: call('mirador', '{line} What is the capital of Peru?'))\n"
+            "from mirador_magic.session.session import current\n"
+            "engine = current().engines.named('embedded', current().settings())\n"
+            "said += several(lambda n: asyncio.run(ask('What is the capital of Peru?',\n"
+            "    stages=['quick_response'], engine='embedded', model='smollm2')))"
+        )
+        assert cell.status == "ok", cell.error
+        assert running.value("len(said), all(map(str.strip, said))") == "(6, True)"
+        assert running.value("len(engine._children)") == "1"
