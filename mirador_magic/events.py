@@ -28,11 +28,12 @@ Outcome = Literal["answered", "stopped", "interrupted", "failed"]
 class StreamEnd:
     """How a stream ended, as the engine counts it: tokens, and seconds; None where it cannot say.
 
-    `reason` is "stop" (the model was done) or "length" (num_predict or the context ran out).
+    `reason` is "stop" (the model was done), "length" (num_predict or the context ran out) or "loop" (it
+    repeated itself, and was ended by us).
     `prompt_cut` is true where the engine dropped part of the prompt to fit its context.
     """
 
-    reason: Literal["stop", "length"]
+    reason: Literal["stop", "length", "loop"]
     prompt_tokens: int | None = None
     output_tokens: int | None = None
     load_s: float | None = None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import json
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from mirador_magic.confidence import How
+from mirador_magic.answer.standing import Standing, standing
+from mirador_magic.confidence import Features, How
 from mirador_magic.errors import UsageError
 from mirador_magic.events import Outcome
 
@@ -25,10 +27,11 @@ class StageAnswer:
 
     `confidence` is in 0..1; `how` tells whether it is the stage's declared one, measured from the
     tokens' probabilities, or calibrated on so many labelled `answers`. `measured` and `code` are what
-    the tokens of its prose and of its fenced code said, in 0..1 before calibration; `past` is how many
-    earlier answers it was set against, `agrees` in 0..1 how far it says what the stage before it said.
+    the tokens of its prose and of its fenced code said, in 0..1 before calibration; `features` is what
+    a calibration reads besides.
     `weakest` is the sentence that the model was least sure of, '' where none stands out; `is_cut`
-    tells that the answer ended at its length limit. `first_thought` (a model that
+    tells that the answer ended at its length limit, `is_looping` that it was ended because it repeated
+    itself. `first_thought` (a model that
     thinks before it answers), `first_token` (of the answer) and `seconds` count from the stage's own
     start; `rate` is tokens per second of writing; None where there is nothing to
     count.
@@ -54,10 +57,10 @@ class StageAnswer:
     answers: int | None = None
     measured: float | None = None
     code: float | None = None
-    past: int = 0
-    agrees: float | None = None
+    features: Features | None = None
     weakest: str = ""
     is_cut: bool = False
+    is_looping: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,12 +97,17 @@ class Answer:
     doubt: str = ""
     missing: Missing | None = None
 
+    @functools.cached_property
+    def standing(self) -> Standing[StageAnswer] | None:
+        """The stage whose answer is the answer, and why no later one is (`answer.standing`)."""
+        return standing(self.question, self.stages)
+
     @property
     def text(self) -> str:
-        """The last stage's text that came to its end; else the last that was begun; else ''."""
-        written = [stage for stage in self.stages if stage.text]
-        done = [stage for stage in written if stage.status == "done"]
-        return (done or written or [_NOTHING])[-1].text
+        """The text of the stage that stands; where none came to its end, the last that was begun; else ''."""
+        if self.standing:
+            return self.standing.stage.text
+        return next((stage.text for stage in reversed(self.stages) if stage.text), "")
 
     @property
     def code(self) -> str:
@@ -157,9 +165,6 @@ class Answer:
         from mirador_magic.views.static import bundle
 
         return bundle(self)
-
-
-_NOTHING = StageAnswer("", "", 0.0)
 
 
 def joined(past: Answer, now: Answer) -> Answer:

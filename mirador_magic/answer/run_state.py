@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from mirador_magic.answer.answer import Answer, Missing, joined
+from mirador_magic.answer.answer import Answer, Missing, StageAnswer, joined
 from mirador_magic.answer.stage_state import StageState
+from mirador_magic.confidence import recalled
 from mirador_magic.engines.known_models import QWEN3, SMOLLM2, offered
 from mirador_magic.errors import NoModel
 from mirador_magic.events import (
@@ -36,7 +37,7 @@ from mirador_magic.events import (
     TurnsLeftOut,
 )
 from mirador_magic.residency.warmup import Warmth
-from mirador_magic.stages import DEFAULT_STAGES
+from mirador_magic.stages import DEFAULT_STAGES, ModelStage
 
 QUICK = DEFAULT_STAGES[0].name
 _SPARE = (
@@ -74,6 +75,7 @@ class RunState:
         self.turns: tuple[tuple[str, str], ...] = ()
         self.engine = ""
         self.stages: dict[str, StageState] = {}
+        self._said: dict[str, float] = {}  # what the stages have said: see `confidence.said`
         self.started: float | None = None
         self.first: float | None = None
         self.ended: float | None = None
@@ -120,36 +122,49 @@ class RunState:
 
         (stage,) = answer.stages
         past = self._usual(stage.model, stage.name)
-        found = evidence.doubt(stage.text, cut=stage.is_cut, measured=stage.measured, past=past)
+        found = evidence.doubt(
+            stage.text,
+            cut=stage.is_cut,
+            loops=stage.is_looping,
+            measured=stage.measured,
+            past=past,
+        )
         return found and f"{stage.name} {found}"
 
     def _wrote(self, event: ChunkReceived) -> None:
-        """What is usual for the model is looked up behind its first words, not before them."""
-        state = self.stages[event.stage]
-        if state.past is None and state.first is not None and event.logprobs:
-            state.past = self._usual(state.model, event.stage)
-        state.wrote(event)
+        self.stages[event.stage].wrote(event)
         if self.first is None:
             self.first = event.at
 
     def _stage_finished(self, event: StageFinished) -> None:
         state = self.stages[event.stage]
-        earlier = self._text_before(event.stage)
         state.finished(event)
-        if earlier and state.gauge.measured is not None:
-            from mirador_magic.confidence.agreement import agreement
-
-            state.agrees = agreement(earlier, state.whole)
         if note := self._note(event.stage):
             state.notes.append(note)
 
-    def _text_before(self, stage: str) -> str:
-        """What the last finished stage before this one wrote, '' where there is none."""
+    def _stage_started(self, event: StageStarted) -> None:
+        state = self.stages[event.stage]
+        state.status, state.started = "asked", event.at
+        told = [each.measured for each in self._earlier(event.stage)]
+        told += [each.gauge.measured for each in self.stages.values() if each is not state]
+        state.before = next((each for each in told if each is not None), None)
+
+    def _earlier(self, stage: str) -> Iterable[StageAnswer]:
+        """The stages before this one in the answer that the run goes on from."""
         past = self._past.stages if self._past else ()
-        before = itertools.takewhile(lambda each: each.name != stage, past)
-        texts = [each.text for each in before if each.status == "done"]
-        texts += [each.whole for each in self.stages.values() if each.status == "done"]
-        return texts[-1] if texts else ""
+        return itertools.takewhile(lambda each: each.name != stage, past)
+
+    def _recall(self, stages: Sequence[ModelStage]) -> None:
+        """What the answer that this run goes on from has said before these stages."""
+        for each in self._earlier(stages[0].name):
+            if each.measured is not None:
+                for word, log in recalled(each.text, each.measured).items():
+                    self._said.setdefault(word, log)
+
+    def _add(self, stages: Iterable[ModelStage]) -> None:
+        for stage in stages:
+            if stage.name not in self.stages:
+                self.stages[stage.name] = StageState(stage, self.question, self._said)
 
     def apply(self, event: Event) -> None:
         """Fold one event into the state. The most frequent kind is looked at first."""
@@ -159,8 +174,7 @@ class RunState:
             case ThinkingReceived():
                 self.stages[event.stage].thinks(event)
             case StageStarted():
-                state = self.stages[event.stage]
-                state.status, state.started = "asked", event.at
+                self._stage_started(event)
             case StageSubstituted():
                 self.stages[event.stage].substituted(event)
                 if event.spare and not self._is_spare_told:
@@ -185,11 +199,12 @@ class RunState:
             case RunStarted():
                 self.question, self.started = event.query, event.at
                 self.turns = event.turns
-                self.stages = {stage.name: StageState(stage) for stage in event.stages}
+                self.stages = {}
+                self._recall(event.stages)
+                self._add(event.stages)
             case RouteChosen():
                 self.route = event.why
-                for stage in event.stages:
-                    self.stages.setdefault(stage.name, StageState(stage))
+                self._add(event.stages)
             case EngineChosen():
                 self.engine = event.label
                 if self.missing:  # the question is asked now

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping
 
 from mirador_magic.answer.answer import StageAnswer, Status
 from mirador_magic.answer.words import readiness
-from mirador_magic.confidence import Gauge, judged
+from mirador_magic.confidence import HELD, LOOPED, Gauge, judged
 from mirador_magic.events import (
     ChunkReceived,
     Outcome,
@@ -14,17 +14,22 @@ from mirador_magic.events import (
     StageFinished,
     StageStopped,
     StageSubstituted,
+    StreamEnd,
     ThinkingReceived,
     TurnsLeftOut,
 )
 from mirador_magic.residency.warmup import Warmth
 from mirador_magic.stages import ModelStage
 
+_SLACK = 2  # tokens by which engines count differently
+
 
 class StageState:
-    """One stage while it goes on; `answer` is its frozen picture."""
+    """One stage while it goes on; `answer` is its frozen picture. `known` is the `Gauge`'s."""
 
-    def __init__(self, stage: ModelStage) -> None:
+    def __init__(
+        self, stage: ModelStage, question: str = "", known: MutableMapping[str, float] | None = None
+    ) -> None:
         self.stage = stage
         self.model = stage.model
         self.status: Status = "waiting"
@@ -32,7 +37,7 @@ class StageState:
         self.thinking = ""
         self._parts: list[str] = []
         self._thoughts: list[str] = []
-        self.gauge = Gauge()
+        self.gauge = Gauge(question, known)
         self.started: float | None = None
         self.thought: float | None = None
         self.first: float | None = None
@@ -40,9 +45,8 @@ class StageState:
         self.tokens: int | None = None
         self.decode_s: float | None = None
         self.error: str | None = None
-        self.is_cut = False
-        self.past: Sequence[float] | None = None  # None until it was looked up
-        self.agrees: float | None = None
+        self.is_cut = self.is_looping = False
+        self.before: float | None = None  # the run's first measured confidence, of another stage
         self._weakest: str | None = None
         self.notes: list[str] = []
 
@@ -52,14 +56,13 @@ class StageState:
         ready = warmth(self.model) if self.status in ("waiting", "asked") else None
         began = self.started
         until = now if self.ended is None else self.ended
+        measured = self.gauge.measured
         confidence, how, answers = judged(
             self.gauge,
-            self.stage.confidence,
+            self.stage,
             self.model,
-            self.stage.name,
-            past=self.past or (),
-            agrees=self.agrees,
-            is_whole=not self.is_cut and self.status != "failed",
+            before=self.before,
+            most=self._most(),
         )
         return StageAnswer(
             name=self.stage.name,
@@ -67,12 +70,12 @@ class StageState:
             confidence=confidence,
             how=how,
             answers=answers,
-            measured=self.gauge.measured,
+            measured=measured,
             code=self.gauge.code,
-            past=len(self.past or ()),
-            agrees=self.agrees,
+            features=None if measured is None else self.gauge.features(self.before),
             weakest=self.weakest,
             is_cut=self.is_cut,
+            is_looping=self.is_looping,
             status=self.status,
             text=self.text,
             thinking=self.thinking,
@@ -115,10 +118,14 @@ class StageState:
 
     def finished(self, event: StageFinished) -> None:
         self.status, self.ended = "done", event.at
+        self.gauge.end()
         self.tokens, self.decode_s = event.end.output_tokens, event.end.decode_s
         if event.end.reason == "length":
             self.is_cut = True
-            self.notes.append("cut off at its length limit (num_predict, or the context is full)")
+            self.notes.append(self._cut(event.end))
+        if event.end.reason == "loop":
+            self.is_looping = True
+            self.notes.append("■ stopped: it repeated itself")
         if event.end.prompt_cut:
             self.notes.append(
                 f"the prompt was longer than the context of {self.stage.options.num_ctx} tokens: "
@@ -127,12 +134,14 @@ class StageState:
 
     def failed(self, event: StageFailed) -> None:
         self.status, self.ended, self.error = "failed", event.at, str(event.error)
+        self.gauge.end()
         self._join()
         if self.text:
             self.notes.append(self._kept())
 
     def stopped(self, event: StageStopped) -> None:
         self.status, self.ended = "stopped", event.at
+        self.gauge.end()
 
     def told(self, outcome: Outcome) -> None:
         """What the end of the run says about a stage that was cut short or never began."""
@@ -163,6 +172,24 @@ class StageState:
         if self._thoughts:
             self.thinking += "".join(self._thoughts)
             self._thoughts.clear()
+
+    def _cut(self, end: StreamEnd) -> str:
+        """What an answer was cut off by, as far as the engine's counts tell it."""
+        told, limit, context = end.output_tokens, *self._limits()
+        if told and limit and told >= limit:
+            return f"cut off at the stage's limit of {limit} tokens → --num-predict {2 * limit}"
+        if told and end.prompt_tokens and told + end.prompt_tokens >= context - _SLACK:
+            return f"cut off: the context of {context} tokens is full → --num-ctx {2 * context}"
+        return "cut off at its length limit (num_predict, or the context is full)"
+
+    def _limits(self) -> tuple[int | None, int]:
+        return self.stage.options.num_predict, self.stage.options.num_ctx
+
+    def _most(self) -> float:
+        """Above which the confidence cannot be, for what is known of the answer."""
+        if self.is_looping:
+            return LOOPED
+        return HELD if self.is_cut or self.status == "failed" else 1.0
 
     def _rate(self) -> float | None:
         """tokens / seconds of decoding, by the engine's own figures."""

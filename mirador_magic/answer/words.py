@@ -6,7 +6,7 @@ import re
 import time
 
 from mirador_magic.answer.answer import LIVE, Answer, Missing, StageAnswer
-from mirador_magic.confidence import HELD, LEAST_PAST, band
+from mirador_magic.confidence import HELD, LOOPED, band
 from mirador_magic.engines.known_models import SMOLLM2, download, offered
 from mirador_magic.residency.warmup import Warmth
 
@@ -105,13 +105,11 @@ def trust_told(stage: StageAnswer) -> str:
     """What the confidence says and how it was had, for who asks."""
     number = decimals if stage.how == "calibrated" else percent
     told = [f"{number(stage.confidence)}, {band(stage.confidence).word}", _HOW[stage.how]]
-    if stage.how == "measured" and stage.past >= LEAST_PAST:
-        told.append(f"set against its last {stage.past} answers here")
-    if stage.how == "measured" and stage.agrees is not None:
-        told.append(f"it agrees to {percent(stage.agrees)} with the stage before")
     if stage.code is not None and stage.code != stage.measured:
         told.append(f"its code, apart: ~{percent(stage.code)}")
-    if stage.is_cut or stage.status == "failed":
+    if stage.is_looping:
+        told.append(f"not above {percent(LOOPED)}, since it repeats itself")
+    elif stage.is_cut or stage.status == "failed":
         told.append(f"not above {percent(HELD)}, since the answer is not whole")
     return f"Confidence: {'; '.join(told)}"
 
@@ -120,6 +118,14 @@ def weakest(stage: StageAnswer) -> str:
     """The sentence that the model was least sure of, on one line; '' where none stands out."""
     sentence = one_line(stage.weakest)
     return sentence if len(sentence) <= _SENTENCE else f"{sentence[: _SENTENCE - 1]}…"
+
+
+def standing(answer: Answer) -> str:
+    """Whose answer stands, where it is not the last one's, and why; else ''."""
+    found = answer.standing
+    if not found or not found.why:
+        return ""
+    return f"the answer of {one_line(found.stage.name)} stands: {one_line(found.later)} {found.why}"
 
 
 def doubt(answer: Answer, cure: str = "") -> str:

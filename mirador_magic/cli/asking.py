@@ -95,5 +95,6 @@ def as_json(answer: Answer) -> dict[str, object]:
     whole = ("question", "route", "engine", "outcome", "first_token", "total", "text")
     return {
         **{key: getattr(answer, key) for key in whole},
+        "standing": answer.standing and answer.standing.stage.name,
         "stages": [{key: getattr(each, key) for key in stage} for each in answer.stages],
     }

@@ -4,7 +4,7 @@ The bands are those of the panel: gray under 70 %, the text's own colour from 70
 and a dashed, weaker look under 60 %.
 
     gauge        the tokens' log-probabilities, as they come: the measured confidence
-    agreement    how far two stages say the same; imported when there are two
+    said         the words that an answer brings, and how sure each was when it was first said
     calibrated   what labelled answers say of a measured confidence
 """
 
@@ -13,6 +13,7 @@ from mirador_magic.confidence.bands import (
     FAIR,
     GRAY,
     HELD,
+    LOOPED,
     LOW,
     RED,
     SURE,
@@ -21,10 +22,18 @@ from mirador_magic.confidence.bands import (
     Band,
     band,
 )
-from mirador_magic.confidence.calibrated import Calibration, calibration_of, forget, user_file
+from mirador_magic.confidence.calibrated import (
+    MEASURE,
+    SHIPPED,
+    Calibration,
+    calibration_of,
+    forget,
+    user_file,
+)
 from mirador_magic.confidence.curves import logit, sigmoid
-from mirador_magic.confidence.gauge import WINDOW, Gauge
+from mirador_magic.confidence.gauge import WINDOW, Features, Gauge
 from mirador_magic.confidence.judge import LEAST_PAST, How, Judged, judged
+from mirador_magic.confidence.said import content, recalled
 
 __all__ = [
     "CYAN",
@@ -32,22 +41,28 @@ __all__ = [
     "GRAY",
     "HELD",
     "LEAST_PAST",
+    "LOOPED",
     "LOW",
+    "MEASURE",
     "RED",
+    "SHIPPED",
     "SURE",
     "UNCALIBRATED_MOST",
     "UNSURE",
     "WINDOW",
     "Band",
     "Calibration",
+    "Features",
     "Gauge",
     "How",
     "Judged",
     "band",
     "calibration_of",
+    "content",
     "forget",
     "judged",
     "logit",
+    "recalled",
     "sigmoid",
     "user_file",
 ]

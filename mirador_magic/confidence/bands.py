@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 UNCALIBRATED_MOST = 0.89  # a number that no labelled answer stands behind is never cyan
 HELD = 0.69  # an answer that is not whole stays gray
+LOOPED = 0.19  # one that repeats itself is unsure
 
 
 @dataclass(frozen=True)

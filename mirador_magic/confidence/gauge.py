@@ -2,57 +2,127 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping, Sequence
+from typing import NamedTuple
+
+from mirador_magic.confidence.said import Said
 
 WINDOW = 32  # tokens; about a sentence
 _LEAST_LOG = -10.0
-_BINS = 64
+_NOTHING = -2.5  # of an answer all of whose words are little ones or were copied
+_FIRST = 3  # words
 _LINE = 200  # characters of a line that are looked at for a fence
 
 _FENCE = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?(`{3,}|~{3,})")
 _SENTENCE = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])|\n+")
 
 
+class Features(NamedTuple):
+    """What there is to tell of an answer, for a calibration: see `confidence.calibrated`.
+
+    The first three are means of logarithms of probabilities: of the words that the answer brings, of
+    the names and numbers among these, of the first three. `length` is ln(1 + the words that it brings),
+    `brings` whether there is one; `keeps` is the share of the question's words that it has, `fresh` that
+    of the words it brings which no stage before has said. `before` is the logarithm of the run's first
+    measured confidence; 0 in the first stage.
+    """
+
+    words: float
+    names: float
+    first: float
+    length: float
+    brings: float
+    keeps: float
+    fresh: float
+    before: float
+
+
 class Gauge:
     """Measures an answer's prose, and its fenced code apart: code is nearly always written surely.
 
-    With p a token's probability and G the geometric mean of p over the last WINDOW tokens:
+    With the words that it brings (`Said`), and p of a word the product of its tokens' probabilities:
 
-        measured = 0.5 * the lowest G so far + 0.3 * the 10 % quantile of p + 0.2 * the last G
+        measured = sqrt(geometric mean of p over all these words * over the names and numbers of them)
 
-    The first tokens count too. A plain mean hides one bad sentence in a long answer; the lowest group finds it (DeepConf,
-    arXiv 2508.15260), quantiles do not depend on the length (Gupta et al., ICLR 2024).
+    Where it brings none, the words that it chose of the question's stand in for them; an answer that
+    only copies has 0.08. Over 800 labelled answers this parts right from wrong better than the mean of
+    the tokens' log-probabilities, or of their lowest three (`training/confidence`).
+
+    `known` is what the run's stages have said, each word with the logarithm of its probability.
 
     A chunk counts as a whole, for prose or for code: its entries are no characters of its text.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, question: str = "", known: MutableMapping[str, float] | None = None) -> None:
+        self._said = Said(question, known)
         self._prose, self._code = _Tally(), _Tally()
         self._fences = _Fences()
         self._at = 0
+        self._is_over = False
 
     def add(self, logprobs: Iterable[float], text: str = "") -> None:
         """Count these tokens: natural logarithms of their probabilities; `text` is what they made."""
         began, self._at = self._at, self._at + len(text)
-        tally = self._code if self._fences.feed(text) else self._prose
+        is_code = self._fences.feed(text)
+        tally = self._code if is_code else self._prose
+        total = None
         for value in logprobs:
             # some Ollamas say 0 or more, or no number, where they mean certainty
             log = max(value, _LEAST_LOG) if value < 0.0 else 0.0
             tally.count(log, began, self._at)
+            total = (total or 0.0) + log
+        if not is_code:
+            self._said.add(text, total)
+
+    def end(self) -> None:
+        """The answer is over, and so is its last word."""
+        self._said.end()
+        self._is_over = True
 
     @property
     def measured(self) -> float | None:
-        """In 0..1, of the prose, or of the code where there is no prose; None until a token counts."""
-        return self._code.measured if self._prose.measured is None else self._prose.measured
+        """In 0..1, of the prose, or of the code where there is no prose; None until a word counts.
+
+        Of prose without any word, as of a lone sign, its tokens.
+        """
+        said = self._said
+        if not said.has_words and self._code.seen:
+            return self._code.mean
+        if not self._prose.seen or not (said.brought or said.chosen or self._is_over):
+            return None
+        if not said.has_words:
+            return self._prose.mean
+        words, names = self._means()
+        return math.exp((words + names) / 2)
 
     @property
     def code(self) -> float | None:
-        """In 0..1, of the fenced code alone; None where there is none."""
-        return self._code.measured
+        """In 0..1, the geometric mean of its tokens' probabilities; None where there is none."""
+        return self._code.mean
+
+    def features(self, before: float | None = None) -> Features:
+        """Of the prose; `before` is the first measured confidence of the run, where another stage had it."""
+        said = self._said
+        words, names = self._means()
+        return Features(
+            words=words,
+            names=names,
+            first=_mean(said.brought[:_FIRST], words),
+            length=math.log1p(len(said.brought)),
+            brings=float(bool(said.brought)),
+            keeps=said.keeps,
+            fresh=said.fresh / max(len(said.brought), 1),
+            before=0.0 if before is None else math.log(max(before, 1e-6)),
+        )
+
+    def _means(self) -> tuple[float, float]:
+        """Of the words' logarithms, and of the names' and numbers'; the former where there are none."""
+        said = self._said
+        words = _mean(said.brought or [*said.chosen.values()], _NOTHING)
+        return words, _mean(said.names, words)
 
     def weakest(self, text: str) -> str:
         """The sentence of the whole `text` in which its least sure WINDOW of tokens lies.
@@ -67,44 +137,39 @@ class Gauge:
         return text[slice(*within)].strip()
 
 
+def _mean(values: Sequence[float], none: float) -> float:
+    return sum(values) / len(values) if values else none
+
+
 class _Tally:
     """The figures of the tokens that were counted."""
 
     def __init__(self) -> None:
-        self._seen = 0
+        self.seen = 0
+        self._all = 0.0
         self._last: deque[float] = deque(maxlen=WINDOW)
         self._begins: deque[int] = deque(maxlen=WINDOW)
-        self._sum = 0.0
+        self._sum = 0.0  # of the last window
         self._least = math.inf  # the lowest sum of a whole window
-        self._bins = [0] * _BINS
         self.weakest = (0, 0)  # the characters of the lowest group, from and to
 
     def count(self, log: float, began: int, ended: int) -> None:
         """One token, whose chunk has the characters from `began` to `ended`."""
-        self._seen += 1
+        self.seen += 1
+        self._all += log
         last = self._last
         if len(last) == WINDOW:
             self._sum -= last[0]
         last.append(log)
         self._begins.append(began)
         self._sum += log
-        self._bins[min(int(math.exp(log) * _BINS), _BINS - 1)] += 1
         if len(last) == WINDOW and self._sum < self._least:
             self._least, self.weakest = self._sum, (self._begins[0], ended)
 
     @property
-    def measured(self) -> float | None:
-        if not self._last:
-            return None
-        group = math.exp(min(self._sum / len(self._last), 0.0))
-        lowest = math.exp(min(self._least / WINDOW, 0.0)) if self._least < math.inf else group
-        return min(0.5 * lowest + 0.3 * self._quantile() + 0.2 * group, 1.0)
-
-    def _quantile(self) -> float:
-        """The upper edge of the bin that holds the 10 % quantile."""
-        rank = math.ceil(0.1 * self._seen)
-        below = itertools.accumulate(self._bins)
-        return (1 + sum(count < rank for count in below)) / _BINS
+    def mean(self) -> float | None:
+        """The geometric mean of their probabilities; None where there are none."""
+        return math.exp(min(self._all / self.seen, 0.0)) if self.seen else None
 
 
 class _Fences:

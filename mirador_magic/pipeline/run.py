@@ -36,6 +36,7 @@ from mirador_magic.events import (
     TurnsLeftOut,
 )
 from mirador_magic.pipeline import prompts
+from mirador_magic.pipeline.loops import Loops
 from mirador_magic.pipeline.silence import Silence
 from mirador_magic.pipeline.watchers import Watcher
 from mirador_magic.stages import ModelStage, nearest, plain
@@ -184,6 +185,7 @@ class Run:
         """Receive one stage's answer; it counts for the next stages once it has come to its end."""
         parts: list[str] = []
         end: StreamEnd | None = None
+        loops = Loops()
         request = replace(self._request(stage), logprobs=self._logprobs(engine, stage))
         stream = engine.stream(request)
         loading = partial(self._is_loading, engine, stage, request, self._clock())
@@ -194,12 +196,19 @@ class Run:
                     self._receive(stage, chunk)
                     parts.append(chunk.text)
                     end = chunk.end or end
+                    if loops.feed(chunk.thinking or chunk.text):
+                        end = end or StreamEnd("loop")
+                        break
         if end is None:
             raise BrokenStream(f"{engine.label} ended the answer without saying so", "ask again")
         text = "".join(parts).strip()
+        if not text and end.reason == "loop":
+            why = f"{stage.model} repeated itself while it thought, and was stopped"
+            raise BrokenStream(why, "ask again, or without thinking: --think off")
         if not text:
             raise BrokenStream(f"{stage.model} ended its answer without a word", "ask again")
-        self._finished.append((stage.name, text))
+        if end.reason != "loop":  # as a draft it would be gone on with
+            self._finished.append((stage.name, text))
         self._emit(StageFinished(self._clock(), stage.name, end))
 
     def _request(self, stage: ModelStage) -> ChatRequest:

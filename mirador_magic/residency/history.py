@@ -15,12 +15,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from mirador_magic.confidence import MEASURE
 from mirador_magic.stages import plain
 
 log = logging.getLogger(__name__)
 
 _KEPT = 5  # measurements of one plan: enough for a median, few enough to follow a change
 _ANSWERS = 100  # confidences of a model in a stage
+_MEASURED = f"measured {MEASURE}"  # a table for each measure, since they do not compare
 
 
 class Effect(NamedTuple):
@@ -80,7 +82,7 @@ class History:
 
     def measured(self, model: str, stage: str) -> list[float]:
         """The measured confidences, in 0..1, of the model's last answers in this stage, newest last."""
-        return _numbers(self._table("measured").get(f"{plain(model)} {stage}"))
+        return _numbers(self._table(_MEASURED).get(f"{plain(model)} {stage}"))
 
     def was_measured(self, answers: Iterable[tuple[str, str, float]]) -> None:
         """Remember these (model, stage, confidence)."""
@@ -89,7 +91,7 @@ class History:
             known = self.measured(model, stage)
             table[f"{plain(model)} {stage}"] = [*known, round(confidence, 4)][-_ANSWERS:]
         if table:
-            self._remember_all("measured", table)
+            self._remember_all(_MEASURED, table)
 
     def paces(self, engine: str, model: str, *, logprobs: bool) -> list[float]:
         """Tokens a second of the model's last answers, with or without log-probabilities."""

@@ -57,12 +57,19 @@ def is_unusual(measured: float, past: Sequence[float]) -> bool:
 
 
 def doubt(
-    text: str, *, cut: bool, measured: float | None = None, past: Sequence[float] = ()
+    text: str,
+    *,
+    cut: bool,
+    loops: bool = False,
+    measured: float | None = None,
+    past: Sequence[float] = (),
 ) -> str:
     """Why a deeper stage may be worth its time, in words to stand behind the stage's name; or ''.
 
-    `cut` tells that the answer ended at its length limit; `measured` in 0..1, before calibration.
+    `cut` tells that the answer ended at its length limit, `loops` that it repeated itself; `measured` in 0..1, before calibration.
     """
+    if loops:
+        return "repeated itself"
     if cut:
         return "was cut off at its length limit"
     if said := hedge(text):

@@ -116,8 +116,14 @@ def plain(answer: Answer) -> str:
         lines = [_plain_head(stage), _shown_text(stage)]
         lines += [f"({note})" for note in told(stage, answer)]
         blocks.append("\n".join(line for line in lines if line))
-    blocks += filter(None, [doubt(answer)])
+    blocks += filter(None, [stands(answer), doubt(answer)])
     return "\n\n".join(blocks)
+
+
+def stands(answer: Answer) -> str:
+    """Whose answer stands, where it is not the last one's; then its text, since the last is what is read."""
+    why = words.standing(answer)
+    return f"{why}\n{words.clean(answer.text).strip()}" if why else ""
 
 
 def doubt(answer: Answer) -> str:
@@ -126,11 +132,8 @@ def doubt(answer: Answer) -> str:
 
 
 def as_written(answer: Answer) -> str:
-    """The texts of the stages as the models wrote them, for a copy."""
-    done = [stage for stage in answer.stages if stage.text]
-    if len(done) == 1:
-        return done[0].text.strip()
-    return "\n\n".join(f"## {stage.name}\n\n{stage.text.strip()}" for stage in done)
+    """The answer's text as the model wrote it, for a copy."""
+    return answer.text.strip()
 
 
 def earlier_than(stage: str, answer: Answer) -> StageAnswer | None:
@@ -172,9 +175,15 @@ def _html(answer: Answer, run: str, deeper: str | None) -> str:
     ]
     buttons = _buttons(None if answer.doubt else deeper) if run else ""
     named = f" mirador-run-{run}" if run else ""
-    offer = _offer(answer, deeper if run else None)
+    offer = f"{_standing_html(answer)}{_offer(answer, deeper if run else None)}"
     inside = f"{header_html(words.header(answer), buttons)}{''.join(stages)}{offer}"
     return f'<div class="mirador-saved mathjax_ignore{named}">{inside}</div>'
+
+
+def _standing_html(answer: Answer) -> str:
+    """Why an earlier stage stands open, and not the last."""
+    why = html.escape(words.standing(answer))
+    return f'<div style="margin:0 0 8px;font-size:13px">{why}</div>' if why else ""
 
 
 def _offer(answer: Answer, deeper: str | None) -> str:
@@ -198,10 +207,9 @@ def _buttons(deeper: str | None) -> str:
 
 def _shown(answer: Answer) -> StageAnswer | None:
     """The stage that stands open in the twin: the one whose text the answer's is."""
-    for stage in reversed(answer.stages):
-        if stage.text and stage.text == answer.text:
-            return stage
-    return None
+    if answer.standing:
+        return answer.standing.stage
+    return next((stage for stage in reversed(answer.stages) if stage.text), None)
 
 
 def _folding(
@@ -265,7 +273,7 @@ def _markdown(answer: Answer) -> str:
         if stage.text:
             blocks.append(_fenced(_shown_text(stage)))
         blocks += [f"({_escaped(note)})" for note in told(stage, answer)]
-    blocks += filter(None, [_escaped(doubt(answer))])
+    blocks += filter(None, [_escaped(words.standing(answer)), _escaped(doubt(answer))])
     return "\n\n".join(blocks)
 
 

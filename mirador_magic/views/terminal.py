@@ -28,7 +28,7 @@ from mirador_magic.events import (
     StageStopped,
     ThinkingReceived,
 )
-from mirador_magic.views.static import doubt, plain, told
+from mirador_magic.views.static import doubt, plain, stands, told
 from mirador_magic.views.terminal_markdown import markdown
 from mirador_magic.views.terminal_text import (
     console_of,
@@ -107,8 +107,8 @@ class _Lines:
 
     def _end(self, answer: Answer) -> None:
         if not answer.missing:  # the error says it all
-            offer, header = doubt(answer), words.header(answer)
-            self._write(f"{offer}\n{header}\n" if offer else f"{header}\n")
+            told = [stands(answer), doubt(answer), words.header(answer)]
+            self._write("".join(f"{line}\n" for line in told if line))
 
     def _foot(self, stage: StageAnswer) -> None:
         lines = [f"({line})" for line in told(stage, self._answer())]
@@ -242,6 +242,9 @@ class _Page:
     def _header(self) -> None:
         if self._answer().missing:
             return  # the error says it all
+        if why := words.standing(self._answer()):
+            self._console.print(styled(why))
+            self._body(safe(self._answer().text).strip())
         if offer := doubt(self._answer()):
             self._console.print(styled(offer))
         self._console.print(styled(words.header(self._answer()), "dim"))

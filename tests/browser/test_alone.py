@@ -62,7 +62,7 @@ def open_notebook(page: Page, lab: LabServer, request: pytest.FixtureRequest) ->
 
 
 def check_answered(output: Locator, stages: int) -> None:
-    """The static answer alone stands there: each stage with its words, its bar and a measured number."""
+    """The static answer alone stands there: each stage with its words, its bar and a calibrated number."""
     twin = output.locator(f".jp-RenderedHTML:not(:has({PANEL}))")  # the panel begins as HTML too
     expect(twin).to_have_count(1, timeout=LONG_MS)
     expect(output.locator(".jupyter-widgets")).to_have_count(0)
@@ -70,7 +70,7 @@ def check_answered(output: Locator, stages: int) -> None:
     expect(output).to_contain_text(NOTE)
     check_bars(output, stages)
     shown = output.text_content() or ""
-    assert len(re.findall(r"● ~\d+ % (?:unsure|low|fair) measured\s*\S", shown)) == stages
+    assert len(re.findall(r"● 0\.\d\d \w+ calibrated \(n=978\)\s*\S", shown)) == stages
 
 
 @pytest.mark.timeout(LONG)

@@ -55,7 +55,7 @@ def test_one_click_from_the_cell_to_a_real_answer(bare: tuple[Page, LabServer, I
     index.go.set()
     notebook.wait(1, LONG_MS)
     expect(output).to_contain_text("smollm2", timeout=LONG_MS)
-    expect(output).to_contain_text("measured")
+    expect(output).to_contain_text("calibrated (n=978)")
     expect(output).not_to_contain_text("waits for a model")
     expect(output.locator(".mirador-text").first).not_to_be_empty()
     shoot(notebook, 1, "fetched-light")

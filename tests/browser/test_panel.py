@@ -22,7 +22,7 @@ from tests.conftest import NEW
 from tests.support.lab import LabServer, Notebook, dark, open_page, painted, record
 from tests.support.ollama_server import OllamaServer
 from tests.support.real import ollama_binary
-from tests.support.recited import while_it_goes_on
+from tests.support.recited import RECITED, SLOW, while_it_goes_on
 from tests.support.reciting_gguf import LONG_WINDED, TINY, write
 
 QUICK, DEEP, SYNTHESIS = (stage.model for stage in DEFAULT_STAGES)
@@ -47,7 +47,7 @@ TEXTS = {
         "do three of them at four o'clock, when nobody expects much, and let any others wait. Before "
         "you leave, read it once more, mark what is missing, finish its smallest part."
     ),
-    TIDE: "The tide comes in and the tide goes out, while nobody but gulls counts any wave. ",
+    TIDE: RECITED[SLOW],
     HOSTILE: f"{MARKUP} ![seen](http://mirador.invalid/pixel.png)",
 }
 PACE = 0.03  # seconds a token

@@ -38,7 +38,7 @@ LONG = """
 import sys
 from mirador_magic import (Script, ScriptedEngine, use_engine)
 from mirador_magic.cli import main
-use_engine(ScriptedEngine({"long": Script(["word " * 9000, 3600.0], pace=0.005)}))
+use_engine(ScriptedEngine({"long": Script(["".join(f"word{n} " for n in range(9000)), 3600.0], pace=0.005)}))
 sys.exit(main(["--model", "long", "--stages", "quick_response", "why?"]))
 """
 ENVIRONMENT = {
@@ -263,7 +263,7 @@ def test_ctrl_c_keeps_what_was_written() -> None:
     with start_long() as process:
         assert process.stdout
         assert b"quick_response" in process.stdout.readline()
-        assert process.stdout.read(10) == b"word word "
+        assert process.stdout.read(12) == b"word0 word1 "
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, err) == (INTERRUPTED, b"")

@@ -6,10 +6,11 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mirador_magic import confidence
@@ -22,13 +23,12 @@ from mirador_magic.confidence import (
     SURE,
     UNCALIBRATED_MOST,
     UNSURE,
-    WINDOW,
     Calibration,
     Gauge,
     band,
     judged,
 )
-from mirador_magic.confidence.agreement import agreement
+from mirador_magic.engines.known_models import SMOLLM2
 from mirador_magic.errors import EngineLost
 from mirador_magic.events import (
     ChunkReceived,
@@ -41,119 +41,152 @@ from mirador_magic.events import (
     StreamEnd,
     ThinkingReceived,
 )
-from mirador_magic.stages import ModelStage
+from mirador_magic.stages import DEFAULT_STAGES, ModelStage
 
-LOGS = st.lists(st.floats(max_value=0.0, min_value=-30.0), max_size=120)
+QUICK = ModelStage("quick_response", "tiny", 0.6, 5.0, "Be brief.")
+SYNTHESIS = ModelStage("synthesis", "tiny", 0.7, 5.0, "Be thorough.")
 
 
-def gauge_of(logprobs: list[float]) -> Gauge:
-    gauge = Gauge()
-    for log in logprobs:
-        gauge.add([log])
+def said(text: str, *logs: float, question: str = "") -> Gauge:
+    """An answer that is over: a token for each word with what stands before it, the last log for the rest."""
+    gauge = Gauge(question)
+    for place, word in enumerate(re.findall(r"\W*\w+|\W+$", text)):
+        gauge.add([logs[min(place, len(logs) - 1)]], word)
+    gauge.end()
     return gauge
 
 
-def measured_of(logprobs: list[float]) -> float:
-    measured = gauge_of(logprobs).measured
-    assert measured is not None
-    return measured
+def measured_of(gauge: Gauge) -> float:
+    assert gauge.measured is not None
+    return gauge.measured
 
 
-def by_definition(logprobs: list[float]) -> float:
-    """The formula as the docstring has it, over the whole list at once."""
-    logs = [max(log, -10.0) for log in logprobs]
-    groups = [logs[max(end - WINDOW, 0) : end] for end in range(1, len(logs) + 1)]
-    means = [math.exp(sum(group) / len(group)) for group in groups]
-    lowest = min(means[WINDOW - 1 :], default=means[-1])
-    place = math.ceil(0.1 * len(logs)) - 1
-    quantile = sorted(math.exp(log) for log in logs)[place]
-    return 0.5 * lowest + 0.3 * quantile + 0.2 * means[-1]
+def words_of(*logs: float) -> Gauge:
+    """An answer of so many different words, none of them a name."""
+    return said(
+        " ".join(f"word{chr(97 + n % 26)}{chr(97 + n // 26)}" for n in range(len(logs))), *logs
+    )
+
+
+LOGS = st.lists(st.floats(max_value=0.0, min_value=-9.0), min_size=1, max_size=120)
 
 
 @given(LOGS)
-@example([0.0] * 50)
-def test_the_gauge_keeps_to_its_formula(logprobs: list[float]) -> None:
-    if not logprobs:
-        assert gauge_of(logprobs).measured is None
-    else:
-        measured = measured_of(logprobs)
-        assert measured == pytest.approx(by_definition(logprobs), abs=0.3 / 64 + 1e-6)
-        assert 0 <= measured <= 1
+def test_of_words_that_are_new_it_is_the_geometric_mean(logs: list[float]) -> None:
+    assert measured_of(words_of(*logs)) == pytest.approx(math.exp(sum(logs) / len(logs)))
 
 
-def test_one_unsure_sentence_is_not_outweighed_by_sure_ones() -> None:
-    sure, unsure = [math.log(0.99)] * 200, [math.log(0.4)] * WINDOW
-    assert measured_of(sure) == pytest.approx(0.99, abs=0.01)
-    assert measured_of(sure + unsure + sure) < 0.75
+def test_names_and_numbers_weigh_as_much_as_all_words() -> None:
+    gauge = said(
+        "the composer came to Vienna around 1781", -0.1, -0.1, -0.1, -0.1, -2.0, -0.1, -3.0
+    )
+    words, names = (-0.1 - 0.1 - 2.0 - 0.1 - 3.0) / 5, (-2.0 - 3.0) / 2
+    assert measured_of(gauge) == pytest.approx(math.exp((words + names) / 2))
+
+
+@pytest.mark.parametrize(
+    ("question", "right", "echo"),
+    [
+        (
+            "What is the capital of Peru?",
+            "The capital of Peru is Lima.",
+            "What is the capital of Peru",
+        ),
+        ("Who wrote the novel Emma?", "The novel Emma was by Austen.", "Who wrote the novel Emma?"),
+    ],
+)
+def test_an_echo_is_no_answer_however_sure(question: str, right: str, echo: str) -> None:
+    """What is copied does not count: the right short fact is the surer one, though its name was at 60 %."""
+    sure = [-0.01] * 12
+    fact = said(right, *sure[: len(right.split()) - 1], math.log(0.6), question=question)
+    assert measured_of(said(echo, *sure, question=question)) < 0.1
+    assert measured_of(fact) == pytest.approx(0.6, abs=0.01)
+
+
+@pytest.mark.parametrize("times", [2, 12, 200])
+def test_a_loop_is_as_sure_as_it_was_the_first_time(times: int) -> None:
+    sentence = "Bees dance to tell where flowers stand. "
+    once = said(sentence, *[-1.0] * 7)
+    again = said(sentence * times, *[-1.0] * 7, *[-0.001])
+    assert measured_of(again) == pytest.approx(measured_of(once))
+
+
+@pytest.mark.parametrize("answer", ["B", "trumpet", "the trumpet"])
+def test_one_of_the_questions_own_words_is_an_answer(answer: str) -> None:
+    question = "Which is brass? (A) violin (B) trumpet (C) drum"
+    assert measured_of(said(answer, math.log(0.7), question=question)) == pytest.approx(0.7)
+
+
+def test_what_a_stage_copies_is_as_sure_as_where_it_was_first_said() -> None:
+    known: dict[str, float] = {}
+    for log in (-1.5, -0.001):
+        gauge = Gauge("Who?", known)
+        gauge.add([log], "gardeners.")
+        gauge.end()
+        assert measured_of(gauge) == pytest.approx(math.exp(-1.5))
+
+
+def test_the_words_of_languages_without_spaces_count_each() -> None:
+    gauge = said("天空是蓝色的", -0.5)
+    assert 0.5 < measured_of(gauge) < 1
 
 
 @pytest.mark.parametrize("strange", [math.nan, 0.7, math.inf])
 def test_what_cannot_be_a_logarithm_counts_as_certain(strange: float) -> None:
-    assert measured_of([strange] * 10) == 1
+    assert measured_of(said("quite so", strange)) == 1
+
+
+def test_until_a_word_counts_nothing_is_measured() -> None:
+    gauge = Gauge("Why?")
+    for piece in ("The", " sk", "y"):
+        gauge.add([-0.2], piece)
+        assert gauge.measured is None
+    gauge.add([-0.2], " is")
+    assert gauge.measured == pytest.approx(math.exp(-0.4))
+
+
+def test_a_word_without_end_is_looked_at_to_a_bound() -> None:
+    gauge = Gauge()
+    for _ in range(20_000):
+        gauge.add([-0.001], "x")
+    gauge.end()
+    assert len(next(iter(gauge._said._mine))) == 64
+
+
+@given(
+    st.lists(st.tuples(st.text(max_size=8), st.floats(-9, 0)), max_size=60), st.text(max_size=60)
+)
+def test_whatever_is_written_it_is_a_share(parts: list[tuple[str, float]], question: str) -> None:
+    gauge = Gauge(question)
+    for text, log in parts:
+        gauge.add([log], text)
+        assert gauge.measured is None or 0 <= gauge.measured <= 1
+    gauge.end()
+    assert (gauge.measured is None) is (not parts)
+    features = gauge.features(0.5)
+    assert all(map(math.isfinite, features)) and 0 <= features.keeps <= 1 >= features.fresh >= 0
+
+
+@given(st.text(max_size=40), st.integers(1, 5))
+def test_it_does_not_matter_how_the_text_is_cut(text: str, size: int) -> None:
+    whole, cut = Gauge(), Gauge()
+    for place in range(0, len(text), size):
+        cut.add([0.0], text[place : place + size])
+    whole.add([0.0], text)
+    for gauge in (whole, cut):
+        gauge.end()
+    assert whole._said._mine == cut._said._mine
+    assert len(whole._said.names) == len(cut._said.names)
 
 
 def test_without_probabilities_it_stays_declared() -> None:
-    assert judged(Gauge(), 0.6, "tiny", "quick_response") == (0.6, "declared", None)
+    assert judged(Gauge(), QUICK, "tiny") == (0.6, "declared", None)
 
 
 def test_uncalibrated_it_is_never_cyan() -> None:
-    shown, *how = judged(gauge_of([0.0] * 50), 0.6, "tiny", "quick_response")
+    shown, *how = judged(words_of(*[0.0] * 50), QUICK, "tiny")
     assert (shown, *how) == (UNCALIBRATED_MOST, "measured", None)
     assert band(shown) is FAIR
-
-
-@given(st.lists(st.floats(0, 1), max_size=60), st.none() | st.floats(0, 1), st.floats(0, 1))
-def test_whatever_is_usual_and_agreed_uncalibrated_it_is_never_cyan(
-    past: list[float], agrees: float | None, declared: float
-) -> None:
-    gauge = gauge_of([-0.3] * 40)
-    shown = judged(gauge, declared, "tiny", "synthesis", past=past, agrees=agrees)
-    assert 0 <= shown.confidence <= UNCALIBRATED_MOST
-
-
-def test_twenty_past_answers_move_the_declared_level_by_how_unusual_this_one_is() -> None:
-    past = [0.80 + number / 200 for number in range(20)]  # 0.80 to 0.895
-
-    def shown(log: float, known: list[float]) -> float:
-        return judged(gauge_of([log] * 40), 0.7, "tiny", "synthesis", past=known).confidence
-
-    unusual = math.log(0.3)
-    assert shown(unusual, past[1:]) == pytest.approx(measured_of([unusual] * 40))
-    # logit(0.7) - 0.35 * 2, at the clip
-    assert shown(unusual, past) == pytest.approx(confidence.sigmoid(confidence.logit(0.7) - 0.7))
-    assert shown(math.log(0.999), past) > 0.7 > shown(unusual, past)
-    assert shown(unusual, [0.8] * 20) == pytest.approx(0.7)  # no spread, so nothing is unusual
-
-
-def test_stages_that_agree_raise_it_and_stages_that_do_not_lower_it() -> None:
-    def shown(agrees: float | None) -> float:
-        gauge = gauge_of([math.log(0.6)] * 40)
-        return judged(gauge, 0.7, "tiny", "synthesis", agrees=agrees).confidence
-
-    assert shown(0.95) > shown(None) > shown(0.1)
-
-
-@pytest.mark.parametrize(
-    ("one", "alike", "unlike"),
-    [
-        ("It takes 42 ms with asyncio.run.", "With asyncio.run it takes 42 ms.", "It takes 7 ms."),
-        ("That is safe.", "That is safe, yes.", "That is not safe."),
-        ("Das ist sicher.", "Das ist ganz sicher.", "Das ist nicht sicher."),
-        ("Es seguro.", "Es muy seguro.", "No es seguro."),
-        ("这样做对我们是安全的", "这样做对我们是很安全的", "这样做对我们不是安全的"),
-    ],
-)
-def test_numbers_names_and_negations_weigh_more_than_the_rest(
-    one: str, alike: str, unlike: str
-) -> None:
-    assert agreement(one, one) == pytest.approx(1)
-    assert agreement(one, alike) > agreement(one, unlike)
-
-
-@given(st.text(max_size=80), st.text(max_size=80))
-def test_agreement_is_a_share_and_has_no_direction(one: str, other: str) -> None:
-    assert 0 <= agreement(one, other) <= 1
-    assert agreement(one, other) == pytest.approx(agreement(other, one))
 
 
 SURE_LOG, UNSURE_LOG = math.log(0.99), math.log(0.2)
@@ -173,7 +206,7 @@ def test_fenced_code_is_measured_apart(fence: str) -> None:
     prose = "So it is, word by word. " * 8
     code = f"\n{fence}python\n" + "x = 1 + 2\n" * 10 + fence.split()[-1] + "\n"
     gauge = told([(prose, UNSURE_LOG), (code, SURE_LOG), (prose, UNSURE_LOG)])
-    assert gauge.measured == pytest.approx(measured_of([UNSURE_LOG] * 96), abs=0.02)
+    assert gauge.measured == pytest.approx(0.2)
     assert gauge.code is not None and gauge.code > 0.9
     assert told([(code, SURE_LOG)]).measured == told([(code, SURE_LOG)]).code
 
@@ -197,7 +230,8 @@ def test_every_entry_counts_once_however_the_text_is_cut(
     for text, logs in chunks:
         gauge.add(logs, text)
     count = sum(len(logs) for _, logs in chunks)
-    assert gauge._prose._seen + gauge._code._seen == count
+    assert gauge._prose.seen + gauge._code.seen == count
+    gauge.end()
     assert (gauge.measured is None) is (count == 0)
 
 
@@ -227,7 +261,7 @@ def calibrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     file = confidence.user_file()
     file.parent.mkdir(parents=True)
-    line = {"slope": 2.0, "intercept": -1.0, "answers": 140}
+    line = {"measure": confidence.MEASURE, "slope": 2.0, "intercept": -1.0, "answers": 140}
     file.write_text(json.dumps({"known": {"quick_response": line}}))
     confidence.forget()
     yield
@@ -237,12 +271,43 @@ def calibrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 @pytest.mark.usefixtures("calibrated")
 @pytest.mark.parametrize("name", ["known", "known:latest"])
 def test_a_confidence_is_calibrated_where_answers_were_labelled(name: str) -> None:
-    sure, how, answers = judged(gauge_of([-0.001] * 50), 0.6, name, "quick_response")
-    unsure, _, _ = judged(gauge_of([-1.0] * 50), 0.6, name, "quick_response")
+    sure, how, answers = judged(words_of(*[-0.001] * 50), QUICK, name)
+    unsure, _, _ = judged(words_of(*[-1.0] * 50), QUICK, name)
     assert (how, answers) == ("calibrated", 140)
     assert sure > unsure
     assert band(unsure) is UNSURE
-    assert judged(gauge_of([-0.001] * 50), 0.6, name, "synthesis").how == "measured"
+    assert judged(words_of(*[-0.001] * 50), SYNTHESIS, name).how == "measured"
+
+
+@pytest.mark.usefixtures("calibrated")
+def test_what_another_measure_told_calibrates_nothing() -> None:
+    file = confidence.user_file()
+    file.write_text(file.read_text().replace(confidence.MEASURE, "tokens"))
+    confidence.forget()
+    assert judged(words_of(-0.1), QUICK, "known").how == "measured"
+
+
+@pytest.mark.parametrize("stage", DEFAULT_STAGES, ids=lambda stage: stage.name)
+def test_smollm2_is_calibrated_as_it_is_asked_by_default(stage: ModelStage) -> None:
+    shown = judged(words_of(-0.1, -0.2), stage, SMOLLM2.name)
+    assert shown.how == "calibrated" and shown.answers and shown.answers > 600
+    other = replace(stage, system_prompt="You are a pirate.")
+    assert judged(words_of(-0.1, -0.2), other, SMOLLM2.name).how == "measured"
+    assert judged(words_of(-0.1, -0.2), stage, "gemma2:9b").how == "measured"
+
+
+def test_the_users_own_labelled_answers_go_before_those_that_are_shipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    file = confidence.user_file()
+    file.parent.mkdir(parents=True)
+    line = {"measure": confidence.MEASURE, "slope": 2.0, "intercept": -1.0, "answers": 60}
+    file.write_text(json.dumps({SMOLLM2.name: {"quick_response": line}}))
+    confidence.forget()
+    quick, deep, _ = (judged(words_of(-0.1), stage, SMOLLM2.name) for stage in DEFAULT_STAGES)
+    assert quick.answers == 60 and deep.answers and deep.answers > 600
+    confidence.forget()
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
@@ -269,7 +334,7 @@ def test_the_panel_says_how_a_confidence_was_had() -> None:
     state(RunStarted(0.0, "why?", (stage,)))
     state(StageStarted(0.0, stage.name))
     assert words.trust(state.answer()[stage.name]) == "○ 60 % low declared"
-    state(ChunkReceived(1.0, stage.name, "so", (math.log(0.8),) * 4))
+    state(ChunkReceived(1.0, stage.name, "gulls ", (math.log(0.8),)))
     assert words.trust(state.answer()[stage.name]) == "● ~80 % fair measured"
     state(StageSubstituted(1.0, stage.name, "known", "ollama pull tiny"))
     said = words.trust(state.answer()[stage.name])
@@ -332,37 +397,27 @@ def test_an_answer_that_is_not_whole_stays_gray(logprobs: tuple[float, ...], end
 
 def test_thinking_does_not_count() -> None:
     thought = ThinkingReceived(0.6, STAGE.name, "a " * 90)
-    start, *rest = wrote(STAGE.name, "so it is", 0.8)
+    start, *rest = wrote(STAGE.name, "gulls dance", 0.8)
     found = state_after(start, thought, *rest).answer()[STAGE.name]
     assert found.measured == pytest.approx(0.8, abs=0.01)
 
 
-def test_a_later_stage_is_set_against_the_one_before_it() -> None:
-    first = "It is safe: 42 of 42 tests pass."
-    alike = state_after(*wrote(STAGE.name, first, 0.7), *wrote(LATER.name, first, 0.7))
-    unlike = state_after(
-        *wrote(STAGE.name, first, 0.7), *wrote(LATER.name, "Not safe, 3 fail.", 0.7)
-    )
-    more, less = (state.answer()[LATER.name] for state in (alike, unlike))
-    assert more.agrees == pytest.approx(1) and less.agrees is not None and less.agrees < 0.5
-    assert more.confidence > less.confidence
-    assert alike.answer()[STAGE.name].agrees is None
-    assert "agrees to 100 %" in words.trust_told(more)
+def test_a_later_stage_knows_what_the_first_was_measured_at() -> None:
+    first = "It holds: 42 of 42 tests pass."
+    state = state_after(*wrote(STAGE.name, first, 0.7), *wrote(LATER.name, first, 0.99))
+    one, two = state.answer().stages
+    assert one.measured == two.measured == pytest.approx(0.7)
+    assert one.features and two.features
+    assert (one.features.before, one.features.fresh) == (0.0, 1.0)
+    assert two.features.before == pytest.approx(math.log(0.7)) and two.features.fresh == 0.0
 
 
-def test_what_is_usual_is_looked_up_behind_the_first_words() -> None:
-    asked: list[tuple[str, str]] = []
-
-    def usual(model: str, stage: str) -> list[float]:
-        asked.append((model, stage))
-        return [0.9] * 20
-
-    state = RunState(clock=lambda: 9.0, usual=usual)
-    events = [RunStarted(0.0, "why?", (STAGE,)), *wrote(STAGE.name, "so it is", 0.5)]
-    for event in events[:3]:
+def test_a_stage_that_is_added_later_knows_what_was_said_before() -> None:
+    past = state_after(*wrote(STAGE.name, "Gulls count waves.", 0.5)).answer()
+    state = RunState(clock=lambda: 9.0, past=past)
+    for event in (
+        RunStarted(0.0, "why?", (LATER,)),
+        *wrote(LATER.name, "Gulls count waves.", 0.99),
+    ):
         state(event)
-    assert (asked, state.answer()[STAGE.name].past) == ([], 0)
-    for event in events[3:]:
-        state(event)
-    assert asked == [("tiny", STAGE.name)]
-    assert "its last 20 answers" in words.trust_told(state.answer()[STAGE.name])
+    assert state.answer()[LATER.name].measured == pytest.approx(0.5)

@@ -30,7 +30,7 @@ GUIDES = Path(__file__).parents[2] / "notebooks"
 SHOWN: Mapping[str, Mapping[str, tuple[list[str], str]]] = {
     "03_warm_up_and_controls": {
         "%mirador warm --status": (["quick_response", "synthesis", "smollm2", "warm"], ""),
-        "%mirador --fast": (["small and often wrong", "measured"], ""),
+        "%mirador --fast": (["small and often wrong", "calibrated (n=978)"], ""),
         "from mirador_magic import asked": (["first word after", "ms"], ""),
         "from mirador_magic import prewarm": (["('smollm2', 'warm')"], ""),
         "model = reply": (["'warm'"], ""),

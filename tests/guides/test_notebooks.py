@@ -162,7 +162,9 @@ def test_daily_use_on_ollama(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 # What a real model answers is its own to say: below these cells stands that one did.
-MEASURED = re.compile(r"smollm2 · done · [\d.]+ s(?: · \d+ tok/s)? · ● ~\d+ % \w+ measured\n\S")
+MEASURED = re.compile(  # calibrated, unless a setting asks otherwise than what was calibrated
+    r"smollm2 · done · [\d.]+ s(?: · \d+ tok/s)? · ● (?:0\.\d\d \w+ calibrated \(n=978\)|~\d+ % \w+ measured)\n\S"
+)
 SAID_ALONE: Mapping[str, Sequence[str | re.Pattern[str]]] = {
     "%mirador What is the capital": ["mirador · simple (", "small and often wrong", MEASURED],
     "%mirador --balanced": ["quick_response → synthesis"],
@@ -250,7 +252,7 @@ def test_the_demo_without_ollama(tmp_path: Path) -> None:
     deep, quick, *_ = re.findall(
         r"What is photosynthesis.*?▸|What is the cap.*?▸", done.stdout, re.DOTALL
     )
-    assert len(re.findall(r"smollm2 · done .* ● ~\d+ % \w+ measured\n\S", deep)) == 3
-    assert len(re.findall(r"smollm2 · done .* ● ~\d+ % \w+ measured\n\S", quick)) == 1
+    assert len(re.findall(r"smollm2 · done .* ● 0\.\d\d \w+ calibrated \(n=978\)\n\S", deep)) == 3
+    assert len(re.findall(r"smollm2 · done .* ● 0\.\d\d \w+ calibrated \(n=978\)\n\S", quick)) == 1
     assert "small and often wrong" in deep
     assert done.stderr == ""

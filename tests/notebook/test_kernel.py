@@ -33,7 +33,7 @@ engine = ScriptedEngine({
     deep: Script("a deep look", pace=0.15),
     synthesis: Script("the last word", pace=0.02),
     "held": Script(["a deep", 3600.0, " look"]),
-    "long": Script(["word " * 500, 3600.0], pace=0.05),
+    "long": Script(["".join(f"word{n} " for n in range(500)), 3600.0], pace=0.05),
 })
 use_engine(engine)
 import os; os.environ["MIRADOR_ENGINE"] = "scripted"
@@ -222,7 +222,7 @@ def test_without_nest_asyncio2_it_still_answers_and_loses_no_cell(path: str) -> 
 
 
 def start(
-    running: Kernel, code: str, until: str = "word word"
+    running: Kernel, code: str, until: str = "word0 word1"
 ) -> tuple[str, list[dict[str, object]]]:
     """Send a cell and wait until its panel shows some text."""
     msg_id = running.send(code)
@@ -258,7 +258,9 @@ def test_an_interrupt_keeps_the_text_ends_the_stream_and_stops_run_all(
         assert any_kernel.finish(queued).reply["content"]["status"] == "aborted"
     else:
         any_kernel.finish(queued)
-    found = any_kernel.value("mirador_answer.outcome, mirador_answer.text.startswith('word word')")
+    found = any_kernel.value(
+        "mirador_answer.outcome, mirador_answer.text.startswith('word0 word1')"
+    )
     assert found == "('interrupted', True)"
     assert any_kernel.value("engine.closed_early") == "['long']"
     assert "■ interrupted:" in any_kernel.run("mirador_answer").shown[0]["text/plain"]
@@ -266,7 +268,7 @@ def test_an_interrupt_keeps_the_text_ends_the_stream_and_stops_run_all(
 
 
 def test_a_click_on_stop_ends_an_awaited_cell_well_and_run_all_goes_on(new_kernel: Kernel) -> None:
-    msg_id, seen = start(new_kernel, LONG["awaited"], until="word " * 9)  # the button is there
+    msg_id, seen = start(new_kernel, LONG["awaited"], until="word7 word8")  # the button is there
     queued = new_kernel.send("print('second')")
     button = next(
         message["content"]["comm_id"]  # type: ignore[index]
@@ -412,7 +414,9 @@ def test_a_stage_of_ones_own_by_the_magic_and_by_python(any_kernel: Kernel) -> N
     asked = any_kernel.value("engine.requests[-2].messages[0].content, engine.requests[-2].options")
     assert "'Find the flaw.'" in asked
     assert "num_predict=9" in asked
-    any_kernel.run("engine.scripts['long'] = Script(['word ' * 500, 3600.0], pace=0.05)")
+    any_kernel.run(
+        "engine.scripts['long'] = Script([''.join(f'word{n} ' for n in range(500)), 3600.0], pace=0.05)"
+    )
 
 
 def test_status_names_the_engine_and_the_stages(any_kernel: Kernel) -> None:

@@ -214,4 +214,4 @@ def test_interrupting_ends_the_generation_in_ollama(ollama: OllamaServer) -> Non
             assert started.finish(msg_id).error.startswith("RunInterrupted: ")
             cell = started.run("%%mirador --stages brief\nwhy?", limit)
             assert cell.status == "ok", cell.error
-            assert "cut off at its length limit" in cell.shown[0]["text/plain"]
+            assert "cut off at the stage's limit of 3 tokens" in cell.shown[0]["text/plain"]

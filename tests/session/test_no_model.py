@@ -156,7 +156,7 @@ def test_pull_brings_it_and_a_second_one_finds_it(bare: Bare) -> None:
         assert answer.status == "ok", answer.error
         (shown,) = answer.shown
         assert "quick_response · smollm2 · done" in shown["text/plain"]
-        assert " % " in shown["text/plain"] and " measured" in shown["text/plain"]
+        assert " calibrated (n=978)" in shown["text/plain"]
         assert "small and often wrong" in shown["text/plain"]
 
 
@@ -226,4 +226,4 @@ def test_in_a_shell_it_is_pulled_and_asked(bare: Bare) -> None:
     assert done.stdout.startswith(f"{bare.models}/smollm2.gguf is there")
     done = shell(bare, "--fast", "What is the capital of France?")
     assert done.returncode == 0, done.stderr
-    assert "smollm2 · done" in done.stdout and "measured" in done.stdout
+    assert "smollm2 · done" in done.stdout and "calibrated (n=978)" in done.stdout

@@ -33,7 +33,13 @@ RECITED: dict[str, str] = {
     ),
     NEL: "This line ends here,\u0085and after the next-line character comes the rest of it.",
     UNSURE: "It may rain tomorrow, or perhaps it will not; I would take an umbrella.",
-    SLOW: "The tide comes in and the tide goes out, while nobody but gulls counts any wave. ",
+    SLOW: (  # long enough to be no loop
+        "The tide comes in and the tide goes out, while nobody but gulls counts any wave. Fishermen mend "
+        "their nets beside an old wall; two children dig until evening, then walk home along narrow "
+        "lanes. Later rain falls over both piers, lamps are lit, somebody closes her window, a dog barks "
+        "twice, and far beyond the lighthouse one ship waits for morning under clouds that hide every "
+        "star which sailors once knew by name. "
+    ),
 }
 
 _SHAPES: dict[str, Shape] = {SLOW: LONG_WINDED}

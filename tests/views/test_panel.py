@@ -58,6 +58,11 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sent]:
     controls.cache_clear()
 
 
+def _words(count: int, first: int = 0) -> str:
+    """Words that all differ: a text that repeats itself is stopped."""
+    return "".join(f"word{n} " for n in range(first, first + count))
+
+
 async def play(script: Script, beside: Callable[[Panel], None] = lambda _: None) -> Panel:
     """A run of one stage on this script, in a panel."""
 
@@ -93,7 +98,7 @@ def test_words_that_come_before_the_panel_are_in_its_first_message(sent: Sent) -
 
 @pytest.mark.parametrize("pace", [0.02, 0.0005])
 def test_there_are_at_most_twenty_frames_a_second(sent: Sent, pace: float) -> None:
-    run(play(Script("word " * 3000, pace=pace)))
+    run(play(Script(_words(3000), pace=pace)))
     seconds = sent.times[-1]
     assert len(sent.times) <= 20 * seconds
     assert len(sent.times) > 2 * seconds
@@ -112,7 +117,7 @@ def test_a_page_that_is_late_gets_fewer_frames_and_then_more_again(sent: Sent) -
     def late(panel: Panel) -> None:
         panel._loop.call_at(5.0, controls()._do, {"act": "late", "late": 300.0})
 
-    run(play(Script(("word " * 20 + "\n\n") * 50, pace=0.02), late))
+    run(play(Script("\n\n".join(_words(20, at) for at in range(0, 1000, 20)), pace=0.02), late))
     after = [gap for at, gap in zip(sent.times, sent.gaps, strict=False) if 4.9 <= at < 5.7]
     assert max(after) > 0.55
     later = [gap for at, gap in zip(sent.times, sent.gaps, strict=False) if 10 <= at < 15]
@@ -126,7 +131,7 @@ def test_a_loop_that_is_held_up_draws_less_often(sent: Sent) -> None:
         for number in range(10):
             loop.call_at(5.05 + number, loop.skip, 0.4)
 
-    run(play(Script("word " * 1000, pace=0.02), held_up))
+    run(play(Script(_words(1000), pace=0.02), held_up))
     calm = [at for at in sent.times if 0.5 <= at < 4.5]
     busy = [at for at in sent.times if 5 <= at < 9]
     assert len(busy) < 0.7 * len(calm)
@@ -134,9 +139,17 @@ def test_a_loop_that_is_held_up_draws_less_often(sent: Sent) -> None:
 
 
 def test_at_the_end_no_widget_is_left_but_those_that_all_panels_share(sent: Sent) -> None:
-    run(play(Script("word " * 100, pace=0.02)))
+    run(play(Script(_words(100), pace=0.02)))
     before = set(_instances)
-    run(play(Script("# a\n\n$x$\n\nb " * 100, pace=0.02, thinking="so " * 5000)))
+    run(
+        play(
+            Script(
+                "".join(f"# a{n}\n\n$x_{n}$\n\nb " for n in range(100)),
+                pace=0.02,
+                thinking=_words(5000),
+            )
+        )
+    )
     assert set(_instances) == before
 
 

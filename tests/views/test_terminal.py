@@ -50,7 +50,7 @@ HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
 SETUP = """\
 from mirador_magic import (Script, ScriptedEngine, use_engine, DEFAULT_STAGES)
 quick, deep, synthesis = (stage.model for stage in DEFAULT_STAGES)
-use_engine(ScriptedEngine({quick: Script("a quick draft"), deep: Script("a deep \\x1b]0;evil\\x07look"), synthesis: Script("the last word"), "long": Script(["word " * 900, 3600.0], pace=0.05)}))
+use_engine(ScriptedEngine({quick: Script("a quick draft"), deep: Script("a deep \\x1b]0;evil\\x07look"), synthesis: Script("the last word"), "long": Script(["".join(f"word{n} " for n in range(900)), 3600.0], pace=0.05)}))
 %load_ext mirador_magic
 """
 
@@ -224,18 +224,18 @@ def test_a_pipe_gets_no_escape_code_and_costs_no_rich() -> None:
 def test_ctrl_c_keeps_what_was_written_and_leaves_nothing_running() -> None:
     with ipython(NO_COLOR="1") as terminal:
         terminal.type("%mirador --model long --stages quick_response why\n")
-        said = terminal.until("word word word")
+        said = terminal.until("word1 word2 word3")
         os.kill(terminal.process.pid, signal.SIGINT)
         said += terminal.until("In [6]:")
-        assert len(re.findall(r"word(?:\s+word)+", Screen(said).text)) == 1
+        assert len(re.findall(r"word\d+(?:\s+word\d+)+", Screen(said).text)) == 1
         assert "■ interrupted" in said
         assert said.rindex(SHOW) > said.rindex(HIDE)
         assert "RunInterrupted: what was written is kept" in said
         assert "Traceback" not in said
-        terminal.type("mirador_answer.outcome, mirador_answer.text[:9]\n")
-        assert "('interrupted', 'word word')" in terminal.until("In [7]:")
+        terminal.type("mirador_answer.outcome, mirador_answer.text[:11]\n")
+        assert "('interrupted', 'word0 word1')" in terminal.until("In [7]:")
         terminal.type("%mirador --stages quick_response why\n")
-        assert "word word" not in terminal.until("In [8]:")
+        assert "word0 word1" not in terminal.until("In [8]:")
 
 
 def test_answers_of_several_threads_stand_one_behind_another() -> None:
@@ -669,7 +669,9 @@ def test_the_shell_s_answer_on_a_terminal_and_its_picture(tmp_path: Path, smollm
     os.close(parent)
     shown = Text.from_ansi(said.replace("\r\n", "\n"))
     for stage in ("quick_response", "deep_analysis"):
-        assert re.search(rf"{stage}  smollm2 · done · .* ● ~\d+ % \w+ measured\n\S", shown.plain)
+        assert re.search(
+            rf"{stage}  smollm2 · done · .* ● 0\.\d\d \w+ calibrated \(n=978\)\n\S", shown.plain
+        )
     assert "small and often wrong" in shown.plain
     if folder := os.environ.get("MIRADOR_SCREENSHOTS"):
         shown.rstrip()

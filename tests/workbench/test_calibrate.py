@@ -18,12 +18,12 @@ from mirador_magic import confidence
 from mirador_magic.answer import words
 from mirador_magic.answer.answer import StageAnswer
 from mirador_magic.commands.line import read
-from mirador_magic.confidence import logit, sigmoid
+from mirador_magic.confidence import Features, logit, sigmoid
 from mirador_magic.engines.base import ChatRequest, Chunk
 from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.errors import UsageError
 from mirador_magic.session.session import Request, Session
-from mirador_magic.stages import DEFAULT_STAGES
+from mirador_magic.stages import DEFAULT_STAGES, ModelStage
 from mirador_magic.workbench import calibrate as calibration
 from mirador_magic.workbench.calibrate import figures, fit, kept, questions
 from mirador_magic.workbench.calibrate.asking import calibrated
@@ -113,22 +113,22 @@ def test_one_sided_labels_make_no_calibration() -> None:
 
 
 def test_the_line_is_the_one_that_the_answers_were_drawn_by() -> None:
-    line = fit.platt(pairs_of(drawn(4000)))
+    line = fit.platt(drawn(4000))
     assert line.slope == pytest.approx(2.0, abs=0.25)
     assert line.intercept == pytest.approx(-1.0, abs=0.2)
 
 
 def test_where_surer_answers_are_worse_the_line_is_flat() -> None:
-    against = [(p, not y) for p, y in pairs_of(drawn(300))]
+    against = [Point(point.measured, not point.right) for point in drawn(300)]
     line = fit.platt(against)
-    share = sum(y for _, y in against) / len(against)
+    share = sum(point.right for point in against) / len(against)
     assert line.slope == 0
     assert line(0.1) == line(0.9) == pytest.approx(share, abs=0.02)
 
 
 @given(PAIRS)
 def test_the_curve_rises_and_stays_off_certainty(pairs: list[Pair]) -> None:
-    curve = fit.isotonic(pairs)
+    curve = fit.isotonic([Point(*pair) for pair in pairs])
     shares = [share for _, share in curve.steps]
     assert shares == sorted(shares)
     assert all(0 < curve(p) < 1 for p, _ in pairs)
@@ -136,16 +136,67 @@ def test_the_curve_rises_and_stays_off_certainty(pairs: list[Pair]) -> None:
     assert places == sorted(places)
 
 
-def test_cross_validation_never_asks_a_fit_about_its_own_answers() -> None:
-    pairs = pairs_of(drawn(100))
+def featured(count: int, seed: int = 1) -> list[Point]:
+    """Answers that are right where `keeps` is high, whatever was measured of them."""
+    chance = random.Random(seed)
+    found = []
+    for _ in range(count):
+        keeps = chance.random()
+        logs = [chance.uniform(-3, 0) for _ in range(5)]
+        features = Features._make([*logs, keeps, 1.0, 0.0])
+        found.append(Point(chance.random(), chance.random() < keeps, 0, features))
+    return found
 
-    def by_heart(known: Sequence[Pair]) -> confidence.Calibration:
-        seen = {p for p, _ in known}
+
+def test_features_are_weighed_where_there_are_enough_answers_that_have_them() -> None:
+    points = featured(400)
+    few, enough = fit.fitted(points[:149]), fit.fitted(points)
+    assert few and few.kind == "Platt's line"
+    assert enough and enough.kind == "its features"
+    keeps = Features._fields.index("keeps")
+    weights = enough.calibration.weights
+    assert max(weights, key=abs) == weights[keeps] > 0
+    assert figures.auroc(enough.cross_validated) > 0.7 > figures.auroc(few.cross_validated)
+    old = [Point(point.measured, point.right) for point in points]
+    without = fit.fitted([*points[1:], old[0]])
+    assert without and without.kind == "Platt's line"  # one of them tells no features
+
+
+def test_the_regression_is_the_one_that_the_answers_were_drawn_by() -> None:
+    """p = sigmoid(1.5 * x - 1), by hand: the ridge and Platt's targets draw it in a little."""
+    chance = random.Random(2)
+    points = []
+    for _ in range(4000):
+        x = chance.gauss(0, 1)
+        features = Features._make([x, *[0.0] * 7])
+        points.append(Point(0.5, chance.random() < sigmoid(1.5 * x - 1), 0, features))
+    found = fit.regression(points)
+    assert found.weights[0] == pytest.approx(1.5, abs=0.2)
+    assert found.intercept == pytest.approx(-1, abs=0.2)
+    assert set(found.weights[1:]) == {0.0}
+
+
+@given(
+    st.lists(st.tuples(st.tuples(*[st.floats(-5, 5)] * 8), st.booleans()), min_size=2, max_size=40)
+)
+def test_a_regression_ends_whatever_the_features_are(
+    rows: list[tuple[tuple[float, ...], bool]],
+) -> None:
+    points = [Point(0.5, right, 0, Features(*features)) for features, right in rows]
+    found = fit.regression(points)
+    assert all(0 <= fit.said(found, point) <= 1 for point in points)
+
+
+def test_cross_validation_never_asks_a_fit_about_its_own_answers() -> None:
+    points = drawn(100)
+
+    def by_heart(known: Sequence[Point]) -> confidence.Calibration:
+        seen = {point.measured for point in known}
         assert len(seen) == 90
         return _Recall(0.0, 0.0, 0, seen=frozenset(seen))
 
-    told = fit.cross_validated(pairs, by_heart)
-    assert [y for _, y in told] == [y for _, y in pairs]
+    told = fit.cross_validated(points, by_heart)
+    assert [y for _, y in told] == [point.right for point in points]
     assert {p for p, _ in told} == {0.0}
 
 
@@ -158,7 +209,7 @@ class _Recall(confidence.Calibration):
         super().__init__(slope, intercept, answers)
         object.__setattr__(self, "seen", seen)
 
-    def __call__(self, measured: float) -> float:
+    def __call__(self, measured: float, features: Sequence[float] = ()) -> float:
         return float(measured in self.seen)  # type: ignore[attr-defined]
 
 
@@ -223,6 +274,10 @@ def test_a_dataframe_is_read_by_its_columns() -> None:
     assert [each.how for each in questions.read(frame)] == ["exact", "number"]
 
 
+def calibration_of(model: str, stage: str = "quick_response") -> confidence.Calibration | None:
+    return confidence.calibration_of(model, ModelStage(stage, model, 0.5, 5.0, "Be brief."))
+
+
 def answered(points: list[Point], stage: str = "quick_response") -> list[Answered]:
     return [Answered("tiny:latest", stage, f"q{i}", point) for i, point in enumerate(points)]
 
@@ -262,34 +317,52 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_a_calibration_is_kept_from_fifty_answers_on(own: Path) -> None:
-    assert confidence.calibration_of("tiny", "quick_response") is None
+    assert calibration_of("tiny") is None
     kept.keep(answered(drawn(49)))
-    assert confidence.calibration_of("tiny", "quick_response") is None  # one too few
+    assert calibration_of("tiny") is None  # one too few
     kept.keep(answered(drawn(60)))
-    known = confidence.calibration_of("tiny:latest", "quick_response")
+    known = calibration_of("tiny:latest")
     assert known and known.answers == 60
     kept.keep([Answered("other", "synthesis", str(i), p) for i, p in enumerate(drawn(50))])
-    both = [confidence.calibration_of(*of) for of in KEPT_OF]
+    both = [calibration_of(*of) for of in KEPT_OF]
     assert [each and each.answers for each in both] == [60, 50]
 
 
 def test_what_is_kept_of_a_curve_is_read_back(own: Path) -> None:
     kept.keep(answered(stepped(600)))
-    known = confidence.calibration_of("tiny", "quick_response")
+    known = calibration_of("tiny")
     assert known and known.answers == 600 and known.steps
     assert known(0.9) > 0.9
     assert known(0.3) < 0.5
 
 
+def test_what_is_kept_of_features_is_read_back(own: Path) -> None:
+    points = featured(200)
+    kept.keep(answered(points))
+    known = calibration_of("tiny")
+    assert known and len(known.weights) == len(Features._fields)
+    (found,) = kept.read().values()
+    assert [point.features and point.features.keeps for point in found.values()] == [
+        point.features and round(point.features.keeps, 4) for point in points
+    ]
+
+
+def test_what_another_measure_told_is_left_out(own: Path) -> None:
+    kept.keep(answered(drawn(60)))
+    own.write_text(own.read_text().replace('"measure": "words"', '"measure": "tokens"'))
+    confidence.forget()
+    assert calibration_of("tiny") is None and kept.read() == {}
+
+
 def test_a_users_file_that_was_edited_costs_no_answer(own: Path) -> None:
     own.parent.mkdir(parents=True)
-    line = '{"slope": 1, "intercept": 0, "answers": 50}'
+    line = '{"measure": "words", "slope": 1, "intercept": 0, "answers": 50}'
     own.write_text(
         f'{{"tiny": {{"quick_response": {{"slope": "steep"}}, "s": 3}}, "x": [], "y": {{"s": {line}}}}}'
     )
     confidence.forget()
-    assert confidence.calibration_of("tiny", "quick_response") is None
-    assert confidence.calibration_of("y", "s")
+    assert calibration_of("tiny") is None
+    assert calibration_of("y", "s")
 
 
 KEPT_OF = [("tiny", "quick_response"), ("other", "synthesis")]
@@ -352,7 +425,7 @@ def test_too_few_are_kept_and_what_is_missing_is_said(
     found = run(calibrated(session, labelled(20), ["quick_response"]))
     assert "30 more labelled answers are needed" in str(found)
     assert str(report()) == str(found)
-    assert confidence.calibration_of(QUICK, "quick_response") is None
+    assert calibration_of(QUICK) is None
 
 
 def test_an_engine_without_log_probabilities_is_told(

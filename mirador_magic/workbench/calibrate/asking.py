@@ -99,7 +99,7 @@ def _graded(each: Labelled, stages: Iterable[StageAnswer], judge: Judge) -> Iter
         if right is None:
             right = judge(each.question, stage)
         if right is not None:
-            point = Point(stage.measured, right, len(stage.text))
+            point = Point(stage.measured, right, len(stage.text), stage.features)
             yield Answered(stage.model, stage.name, each.question, point)
 
 
@@ -119,19 +119,18 @@ def by_thumb(question: str, stage: StageAnswer) -> bool | None:
 
 
 def thumb(session: Session, *, right: bool) -> Answered:
-    """A thumb for the last answer: its last finished stage was right, or not.
+    """A thumb for the last answer: the stage whose answer stands was right, or not.
 
     Raises UsageError where there is none, or where it came without log-probabilities.
     """
     asked = session.asked[-1] if session.asked else None
-    done = [each for each in asked.stages if each.status == "done"] if asked else []
-    if not asked or not done:
+    if not asked or not asked.standing:
         raise UsageError("there is no answer to judge", "ask something: %mirador your question")
-    last = done[-1]
+    last = asked.standing.stage
     if last.measured is None:
         raise UsageError(
             f"the answer of {last.name} came without log-probabilities",
             "see what the engine tells: %mirador doctor",
         )
-    point = Point(last.measured, right, len(last.text))
+    point = Point(last.measured, right, len(last.text), last.features)
     return Answered(last.model, last.name, asked.question, point)

@@ -1,8 +1,8 @@
 """What is kept of labelled answers: a JSON file in the user's data folder, by model and stage.
 
 For each there are the labelled answers (a key of the question, never its text; what was measured,
-the label, the length) and what was fitted to them. Answers add up; a question that is asked again
-takes the place of what it was before.
+the label, the length, its features) and what was fitted to them. Answers add up; a question that is
+asked again takes the place of what it was before. What another measure told of an answer is left out.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mirador_magic import confidence
+from mirador_magic.confidence import Calibration, Features
 from mirador_magic.errors import UsageError
 from mirador_magic.stages import plain
 from mirador_magic.workbench.calibrate.fit import Point, fitted
@@ -62,37 +63,41 @@ def clear(stages: Iterable[str] | None = None, file: Path | None = None) -> int:
 def read(file: Path | None = None) -> dict[tuple[str, str], dict[str, Point]]:
     """The labelled answers by (model, stage) and question; those that can be read."""
     try:
-        told = json.loads((file or confidence.user_file()).read_text(encoding="utf-8"))
+        kept = json.loads((file or confidence.user_file()).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     known = {}
-    for model, stages in (told if isinstance(told, dict) else {}).items():
+    for model, stages in (kept if isinstance(kept, dict) else {}).items():
         for stage, line in (stages if isinstance(stages, dict) else {}).items():
-            if isinstance(line, dict) and (points := _points(line.get("labelled"))):
+            if not isinstance(line, dict) or line.get("measure") != confidence.MEASURE:
+                continue
+            if points := _points(line.get("labelled")):
                 known[model, stage] = points
     return known
 
 
-def _points(told: object) -> dict[str, Point]:
-    rows = told if isinstance(told, list) else []
+def _points(kept: object) -> dict[str, Point]:
+    rows = kept if isinstance(kept, list) else []
     return {
-        str(row[0]): Point(float(row[1]), bool(row[2]), int(row[3]))
+        str(row[0]): Point(
+            float(row[1]), bool(row[2]), int(row[3]), Features(*row[4:]) if row[4:] else None
+        )
         for row in rows
         if isinstance(row, list)
-        and len(row) == 4
+        and len(row) in (4, 4 + len(Features._fields))
         and all(isinstance(n, int | float) for n in row[1:])
     }
 
 
 def _write(known: Mapping[tuple[str, str], Mapping[str, Point]], file: Path | None) -> None:
-    told: dict[str, dict[str, object]] = {}
+    lines: dict[str, dict[str, object]] = {}
     for (model, stage), points in known.items():
-        told.setdefault(model, {})[stage] = _line(points)
+        lines.setdefault(model, {})[stage] = _line(points)
     file = file or confidence.user_file()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         beside = file.with_suffix(f".{os.getpid()}")
-        beside.write_text(json.dumps(told), encoding="utf-8")
+        beside.write_text(json.dumps(lines), encoding="utf-8")
         beside.replace(file)
     except OSError as error:
         raise UsageError(
@@ -103,13 +108,26 @@ def _write(known: Mapping[tuple[str, str], Mapping[str, Point]], file: Path | No
 
 def _line(points: Mapping[str, Point]) -> dict[str, object]:
     last = list(points.items())[-MOST:]
-    rows = [[key, round(p.measured, 5), int(p.right), p.length] for key, p in last]
-    line: dict[str, object] = {"labelled": rows}
-    if found := fitted([point for _, point in last]):
-        fit = found.calibration
-        line |= {"slope": fit.slope, "intercept": fit.intercept, "answers": fit.answers}
-        line |= {"steps": fit.steps} if fit.steps else {}
-    return line
+    rows = [
+        [
+            key,
+            round(p.measured, 5),
+            int(p.right),
+            p.length,
+            *(round(x, 4) for x in p.features or ()),
+        ]
+        for key, p in last
+    ]
+    found = fitted([point for _, point in last])
+    fit = told(found.calibration) if found else {}
+    return {"measure": confidence.MEASURE, "labelled": rows} | fit
+
+
+def told(fit: Calibration) -> dict[str, object]:
+    """A calibration as it is kept."""
+    line = {"slope": fit.slope, "intercept": fit.intercept, "answers": fit.answers}
+    more = {"steps": fit.steps, "weights": fit.weights}
+    return line | {name: numbers for name, numbers in more.items() if numbers}
 
 
 def _key(question: str) -> str:
