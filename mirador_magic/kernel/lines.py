@@ -22,6 +22,7 @@ Place = tuple[int, int]
 _END = tokenize.NEWLINE
 _BLANK = {tokenize.INDENT, tokenize.DEDENT, tokenize.NL, tokenize.COMMENT}
 _BEFORE_A_VALUE = re.compile(r"[-+*/%@&|^]?=|\*\*=|//=|<<=|>>=|[:;]|return|yield")
+_NO_PYTHON = re.compile(r"[\w\"'{-]").match  # as good as none, behind a name and a space
 _ESCAPES = ("!", "?", "/", ",", "@")
 
 
@@ -62,7 +63,7 @@ def _call(statement: Tokens) -> Place | None:
             if token.string == "%":
                 inner = (n for n, each in enumerate(line) if each.string == "%")
                 return token.start if any(_asks(line[n + 1 :]) for n in inner) else None
-            if not before and _asks(line) and line[1].type == tokenize.NAME and _is_asked(line):
+            if not before and _asks(line) and _NO_PYTHON(line[1].string) and _is_asked(line):
                 return token.start
             if token.string in _ESCAPES:
                 return None  # another one's: the rest of the line is its own

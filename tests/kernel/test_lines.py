@@ -73,7 +73,8 @@ def test_behind_another_magic_it_is_that_one_s_text(outer: str) -> None:
 
 
 def test_automagic_s_question_is_a_question_too() -> None:
-    assert python_of("mirador is it, or not?") == call("is it, or not?")
+    for text in ("is it, or not?", "--stages a,b why?", "-c and why?", "2 + 2?", "{q}?"):
+        assert python_of(f"mirador {text}") == call(text)
     assert python_of("mirador is it") == "mirador is it\n"  # IPython's prefilter sees to that
 
 
@@ -90,6 +91,8 @@ def test_a_cell_magic_in_the_midst_of_a_cell_is_no_help_on_its_last_word() -> No
         ("mirador?", "mirador"),
         ("x = y % mirador?", "mirador"),
         ("mirador.a[0]?", "mirador.a[0]"),
+        ("mirador = x?", "x"),
+        ("mirador (x).y?", "y"),
         ("%time foo?", "foo"),
         ("foo.bar?", "foo.bar"),
         ("!echo %mirador why?", "why"),

@@ -191,6 +191,17 @@ def test_a_cell_writes_each_stage_as_it_comes_and_the_value_is_not_shown_again()
         assert terminal.until("In [10]:").count("the last word") == 1
 
 
+def test_a_question_mark_at_the_end_is_the_question_s_wherever_the_line_stands() -> None:
+    with ipython(NO_COLOR="1") as terminal:
+        terminal.type("for n in [1, 2]:\n    %mirador --stages synthesis why {n}?\n\n")
+        assert Screen(terminal.until("In [6]:")).text.count("the last word") == 2
+        for number, line in enumerate(("d = {}; d['a'] = %mirador", "mirador"), start=7):
+            terminal.type(f"{line} --stages synthesis is it so?\n")
+            assert Screen(terminal.until(f"In [{number}]:")).text.count("the last word") == 1
+        terminal.type("d['a'].question\n")
+        assert "'is it so?'" in terminal.until("In [9]:")
+
+
 def test_colour_follows_the_confidence_where_colour_is_wanted() -> None:
     with ipython() as terminal:
         terminal.type("%mirador why\n")
