@@ -70,15 +70,17 @@ class Endpoints:
 
     def __init__(self, known: Mapping[str, Endpoint] | None = None) -> None:
         self._known: Mapping[str, Endpoint] = known or {}
-        self._parts: dict[str, Part] = {}
+        # By event loop: a client belongs to one, and calls from other threads have their own.
+        self._by_loop: dict[asyncio.AbstractEventLoop, dict[str, Part]] = {}
         self._left: list[Part] = []  # those that were set otherwise before; a run may be on one
 
     def know(self, known: Mapping[str, Endpoint]) -> None:
         """These are set from now on."""
         self._known = known
-        for name, part in [*self._parts.items()]:
-            if known.get(name) != part.endpoint:
-                self._left.append(self._parts.pop(name))
+        for parts in [*self._by_loop.values()]:
+            for name, part in [*parts.items()]:
+                if known.get(name) != part.endpoint:
+                    self._left.append(parts.pop(name))
 
     @property
     def known(self) -> Mapping[str, Endpoint]:
@@ -120,13 +122,20 @@ class Endpoints:
     async def aclose(self) -> None:
         """Release what they hold. They may be used again."""
         left, self._left = self._left, []
-        for part in (*self._parts.values(), *left):
+        for part in (*self._parts().values(), *left):
             await part.engine.aclose()
 
     def _part(self, endpoint: Endpoint) -> Part:
-        if endpoint.name not in self._parts:
-            self._parts[endpoint.name] = Part(endpoint)
-        return self._parts[endpoint.name]
+        parts = self._parts()
+        if endpoint.name not in parts:
+            parts[endpoint.name] = Part(endpoint)
+        return parts[endpoint.name]
+
+    def _parts(self) -> dict[str, Part]:
+        """Those of the running event loop."""
+        for loop in [loop for loop in [*self._by_loop] if loop.is_closed()]:
+            self._by_loop.pop(loop, None)
+        return self._by_loop.setdefault(asyncio.get_running_loop(), {})
 
     async def _look(self, endpoint: Endpoint, clock: Callable[[], float]) -> Look:
         try:

@@ -5,6 +5,7 @@ coroutine, which IPython's autoawait runs on the kernel's own loop: the interrup
 widgets live while it runs, and queued cells wait their turn. Where a cell cannot be awaited (under
 `%%time` or `%%capture`, with autoawait off, called from plain code) the same coroutine runs nested
 in the running loop; in a terminal, on a loop of its own. In both, Ctrl-C is turned into a cancel.
+A call from another thread has a loop of its own too: the kernel's may wait for that very thread.
 
 Nesting is nest_asyncio2's business. nest_asyncio 1.6, on ipykernel 7.1 and later, loses every cell
 that is queued behind a nested run (Chaoses-Ib/nest-asyncio2#4), so a loop that the user patched
@@ -32,8 +33,10 @@ from IPython.core.interactiveshell import InteractiveShell
 T = TypeVar("T")
 
 _CELL = re.compile(r"get_ipython\(\)\.run_cell_magic\('mirador', ")
-_LINE = re.compile(r"(\w+ *= *)?get_ipython\(\)\.run_line_magic\('mirador', ")
-_ASKED = re.compile(r"^(\w+ *= *)?%mirador +(.*\?) *\n?$")
+_TARGET = (
+    r"[\w.,*'\"\[\](){} =-]+=[ \t]*"  # no colon: it may begin a function, where no await can be
+)
+_LINE = re.compile(rf"({_TARGET})?get_ipython\(\)\.run_line_magic\('mirador', ")
 _AWAITED = "await get_ipython().magics_manager.registry['MiradorMagics'].awaited("
 
 
@@ -59,20 +62,6 @@ def ipykernel_version() -> tuple[int, ...]:
         found = re.findall(r"\d+", importlib.metadata.version("ipykernel"))
         return tuple(int(part) for part in found[:3])
     return (0,)
-
-
-def keep_question_marks(lines: list[str]) -> list[str]:
-    """Input transformer: a question at the end of a `%mirador` line is no question to IPython's help.
-
-    It runs before IPython's own, in which any line that ends with `?` asks for help on its last word.
-    """
-    if lines and lines[0].startswith("%%"):
-        return lines
-    return [_ASKED.sub(_called, line) for line in lines]
-
-
-def _called(line: re.Match[str]) -> str:
-    return f"{line[1] or ''}get_ipython().run_line_magic('mirador', {line[2].strip()!r})\n"
 
 
 class CellRewriter:
@@ -110,6 +99,9 @@ def complete(coroutine: Coroutine[Any, Any, T]) -> T:
     try:
         running = asyncio.get_running_loop()
     except RuntimeError:
+        if threading.current_thread() is not threading.main_thread():
+            with asyncio.Runner() as runner:
+                return runner.run(coroutine)
         return _drive(get_asyncio_loop(), coroutine)
     if _can_nest(running):
         return _drive(running, coroutine)

@@ -20,15 +20,15 @@ from IPython.core.interactiveshell import InteractiveShell
 from mirador_magic.answer.answer import Answer
 from mirador_magic.commands import completion
 from mirador_magic.errors import UsageError
+from mirador_magic.kernel.lines import MiradorCall
 from mirador_magic.kernel.loop import (
     CellRewriter,
     can_rewrite,
     complete,
-    keep_question_marks,
     kernel_of,
 )
 from mirador_magic.notebook.magics import MiradorMagics
-from mirador_magic.notebook.showing import put
+from mirador_magic.notebook.showing import draws, put
 from mirador_magic.routing import router
 from mirador_magic.session import session as sessions
 from mirador_magic.session.handle import Handle
@@ -60,10 +60,6 @@ def _completer(session: Session) -> Matcher:
     return cast(Matcher, context_matcher()(mirador_matcher))
 
 
-def _is_ours(transformer: object) -> bool:
-    return transformer is keep_question_marks or isinstance(transformer, CellRewriter)
-
-
 def _prepare(magics: MiradorMagics) -> asyncio.Task[None] | None:
     """Bring in the background what the first cell will need; None where no loop runs."""
 
@@ -86,7 +82,7 @@ def load(shell: InteractiveShell) -> None:
     unload(shell)
     magics = MiradorMagics(shell, sessions.current())
     shell.register_magics(magics)
-    magics.session.in_notebook = kernel_of(shell) is not None
+    magics.session.in_notebook = draws(shell)
 
     def show(value: object) -> None:
         # The cell's own value was shown while it ran; anything else is shown as asked.
@@ -99,7 +95,7 @@ def load(shell: InteractiveShell) -> None:
     assert shell.display_formatter is not None
     for kind in (Answer, Handle):
         shell.display_formatter.ipython_display_formatter.for_type(kind, show)
-    shell.input_transformers_cleanup.append(keep_question_marks)
+    shell.input_transformer_manager.token_transformers.append(MiradorCall)
     magics.completer = _completer(magics.session)
     shell.Completer.custom_matchers.append(magics.completer)
     if can_rewrite(shell):
@@ -111,8 +107,9 @@ def load(shell: InteractiveShell) -> None:
 
 def unload(shell: InteractiveShell) -> None:
     """Take the magic out of this shell again, end its warm-up and release what the engines hold."""
-    for transformers in (shell.input_transformers_cleanup, shell.input_transformers_post):
-        transformers[:] = [each for each in transformers if not _is_ours(each)]
+    lines, after = shell.input_transformer_manager.token_transformers, shell.input_transformers_post
+    lines[:] = [each for each in lines if each is not MiradorCall]
+    after[:] = [each for each in after if not isinstance(each, CellRewriter)]
     magics = shell.magics_manager.registry.pop("MiradorMagics", None)
     if magics is None:
         return

@@ -25,7 +25,7 @@ from mirador_magic.errors import MiradorError, RunInterrupted, UsageError
 from mirador_magic.events import Event, RunFinished
 from mirador_magic.interpolate.question import compose
 from mirador_magic.kernel.loop import complete, outlives_the_cell
-from mirador_magic.notebook.showing import Showing
+from mirador_magic.notebook.showing import Showing, draws
 from mirador_magic.session.handle import Handle
 from mirador_magic.session.session import Request, Session
 from mirador_magic.settings import settings
@@ -77,6 +77,7 @@ class MiradorMagics(Magics):
         return self._value(value)
 
     async def _do(self, line: str, cell: str | None, *, awaited: bool) -> object:
+        self.session.in_notebook = draws(self.shell)  # a notebook's kernel may have a console too
         read = dataclasses.replace(lines.read(line, cell), awaited=awaited)
         if read.verb == "ask":
             if read.text or read.options or cell is not None:

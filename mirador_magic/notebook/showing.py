@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,6 +18,7 @@ from IPython.display import display
 from mirador_magic.answer.answer import Answer
 from mirador_magic.commands.line import Line
 from mirador_magic.events import Event, RunFinished
+from mirador_magic.kernel.front_end import has_a_person, is_text_alone, shows_once
 from mirador_magic.kernel.loop import ipykernel_version, kernel_of
 from mirador_magic.session.handle import Handle
 from mirador_magic.session.request import Request, deeper
@@ -52,19 +54,20 @@ class Showing:
             return handle.answer
 
         buffered = bool(_BUFFERED & set(read.options)) or not self.session.in_force["streaming"]
-        if kernel_of(self.shell) is None:
-            return _terminal(answer, buffered=buffered)
-        if _is_nbval() or isinstance(self.shell.display_pub, CapturingDisplayPublisher):
+        background = "--bg" in read.options
+        if not draws(self.shell):
+            aside = background or threading.current_thread() is not threading.main_thread()
+            return _terminal(answer, buffered=buffered or aside)  # other text may come between
+        if _is_shown_once(self.shell) and not background:
             from mirador_magic.views.final import Final
 
             return Final(answer, deeper)
         from mirador_magic.views.panel import Panel  # imports ipywidgets: not before a run needs it
 
-        further = self._further(handle, request, read.name if "--bg" not in read.options else None)
-        outlives = "--bg" in read.options
+        further = self._further(handle, request, None if background else read.name)
         stop = handle.stop if self._hears(read, clickable=clickable) else None
         return Panel(
-            answer, stop, further, buffered=buffered, outlives=outlives, fetch=handle.fetch
+            answer, stop, further, buffered=buffered, outlives=background, fetch=handle.fetch
         )
 
     def can_ask_back(self, read: Line, *, clickable: bool) -> bool:
@@ -104,8 +107,17 @@ def has_a_reader(shell: InteractiveShell) -> bool:
 
     A front end that may be asked for input has one before it; nbclient and its like have none.
     """
+    return not _is_shown_once(shell) and has_a_person(shell)
+
+
+def draws(shell: InteractiveShell) -> bool:
+    """Whether displays are drawn here: in a notebook, and not in a terminal, with a kernel or without."""
+    return kernel_of(shell) is not None and not is_text_alone(shell)
+
+
+def _is_shown_once(shell: InteractiveShell) -> bool:
     captured = _is_nbval() or isinstance(shell.display_pub, CapturingDisplayPublisher)
-    return not captured and getattr(kernel_of(shell), "_allow_stdin", False)
+    return captured or shows_once(shell)
 
 
 def presses(read: Line) -> bool:
@@ -132,8 +144,10 @@ def write(answer: Answer) -> None:
 def _terminal(answer: Callable[[], Answer], *, buffered: bool) -> View:
     from mirador_magic.views.terminal import TerminalView
 
-    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    return TerminalView(answer, sys.stdout, coloured=coloured, buffered=buffered)
+    shell, out = get_ipython(), sys.stdout
+    in_kernel = shell is not None and kernel_of(shell) is not None
+    coloured = out.isatty() and not os.environ.get("NO_COLOR")
+    return TerminalView(answer, out, coloured=coloured, buffered=buffered, plain=in_kernel)
 
 
 def _is_nbval() -> bool:

@@ -38,6 +38,8 @@ async def pull(session: Session, read: Line) -> None:
 
 
 async def controls(session: Session, read: Line) -> object:
+    if not session.in_notebook:  # where nothing could be clicked
+        raise UsageError("controls need a notebook", "%mirador settings")
     from mirador_magic.workbench.controls import switchboard
 
     return switchboard(session)

@@ -33,7 +33,8 @@ class Readiness:
         self._warmed: tuple[ModelStage, ...] = ()  # the stages that `warmup` was made for
         self._warming: asyncio.Task[None] | None = None
         self._at_work: WarmUp  # which that is, or was: `warmup` may be another by now
-        self.pre_warm = False  # warm what is cold between the cells
+        self.pre_warm = False  # warm what is cold between the cells, on this loop:
+        self._home: asyncio.AbstractEventLoop | None = None
 
     def of(self, known: Known) -> WarmUp:
         """What is known of these stages' models: from the last warm-up on."""
@@ -52,7 +53,7 @@ class Readiness:
         One that is under way is waited for, and goes on when the waiting ends. Raises
         EngineUnavailable where no engine answers.
         """
-        while self._warming and not self._warming.done():
+        while self._warming and self._is_here(self._warming):
             under_way = self._at_work
             under_way.watch(tell)
             try:
@@ -75,7 +76,7 @@ class Readiness:
 
     async def keep_warm(self) -> None:
         """Warm what is cold, now and after each run. What cannot be warmed is the run's to tell."""
-        self.pre_warm = True
+        self.pre_warm, self._home = True, asyncio.get_running_loop()
         with contextlib.suppress(MiradorError):
             await self.warm()
 
@@ -87,7 +88,8 @@ class Readiness:
 
     def answered(self) -> None:
         """A run found an engine: what is cold is warmed, where nobody is at it."""
-        idle = self._warming is None or self._warming.done()
+        at_home = asyncio.get_running_loop() is self._home  # a thread's ends with its call
+        idle = at_home and (self._warming is None or self._warming.done())
         cold = self.warmup and any(each.state == "cold" for each in self.warmup.state)
         if self.pre_warm and idle and cold:
             with contextlib.suppress(MiradorError):
@@ -97,9 +99,13 @@ class Readiness:
     async def aclose(self) -> None:
         """End the warm-up that is under way."""
         self.pre_warm = False
-        if self._warming:
+        if self._warming and self._is_here(self._warming):
             self._warming.cancel()
             await asyncio.wait({self._warming})
+
+    def _is_here(self, warming: asyncio.Task[None]) -> bool:
+        """Whether it is under way on the running loop, which alone can wait for it."""
+        return not warming.done() and warming.get_loop() is asyncio.get_running_loop()
 
     async def _again(self, warmup: WarmUp) -> None:
         with contextlib.suppress(MiradorError):

@@ -35,6 +35,7 @@ from mirador_magic.events import (
 from mirador_magic.pipeline import prompts
 from mirador_magic.residency import keep_alive
 from mirador_magic.residency.history import History
+from mirador_magic.residency.idle import Idle
 from mirador_magic.residency.overlap import FORGOTTEN, NO_ROOM
 from mirador_magic.stages import ModelStage, plain
 
@@ -86,9 +87,7 @@ class WarmUp:
         self._substitute = substitute
         self._engine_key = ""
         self._watchers: list[Callable[[Warmth], None]] = []
-        self._runs = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._idle = Idle()
 
     def watch(self, tell: Callable[[Warmth], None]) -> None:
         """Tell this one each state from now on."""
@@ -107,15 +106,12 @@ class WarmUp:
         self, beside: AbstractAsyncContextManager[object] | None = None
     ) -> AsyncIterator[None]:
         """While a run is under way nothing new is begun here; `beside` is entered meanwhile."""
-        self._runs += 1
-        self._idle.clear()
+        self._idle.begin()
         try:
             async with beside or contextlib.nullcontext():
                 yield
         finally:
-            self._runs -= 1
-            if not self._runs:
-                self._idle.set()
+            self._idle.end()
 
     async def run(self) -> None:
         """Warm what is cold. A model that cannot be warmed is passed over: the run will tell.

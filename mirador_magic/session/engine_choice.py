@@ -45,8 +45,8 @@ class Engines:
         if name in self._given:
             return self._given[name]
         made = name, _place(name, settings)
-        if made not in self._made:
-            self._made[made] = _new(name, settings)
+        if made not in self._made:  # another thread may have made it by the next line
+            self._made.setdefault(made, _new(name, settings))
         return self._made[made]
 
     async def answering(self, name: str, settings: Settings, models: Sequence[str] = ()) -> Engine:

@@ -15,24 +15,26 @@ class Going:
     """The runs that are not over. `started` are told of each new one."""
 
     def __init__(self) -> None:
-        self._runs: list[Handle] = []
+        self._runs: dict[Handle, None] = {}  # changed by runs on other threads' loops too
         self.started: list[Callable[[Handle], None]] = []
 
     @property
     def runs(self) -> list[Handle]:
         """Those that go on; one that was cancelled before its first step tells no end."""
-        return [handle for handle in self._runs if not handle.done]
+        return [handle for handle in tuple(self._runs) if not handle.done]
 
     def follow(self, handle: Handle, ended: Callable[[], None]) -> None:
         """It goes on from now until its end, of which `ended` is told."""
 
         def hear(event: Event) -> None:
             if isinstance(event, RunFinished):
-                self._runs.remove(handle)
+                self._runs.pop(handle, None)
                 ended()
 
         handle.watch(hear)
-        self._runs = [*self.runs, handle]
+        for other in {*self._runs} - {*self.runs}:
+            self._runs.pop(other, None)
+        self._runs[handle] = None
         for tell in tuple(self.started):
             try:
                 tell(handle)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Protocol
 
 from mirador_magic.pipeline.metrics import Purpose
 from mirador_magic.session.handle import Handle
@@ -10,6 +11,24 @@ from mirador_magic.settings.settings import Settings
 
 if TYPE_CHECKING:
     from mirador_magic.store import Recorder
+
+_opening = threading.Lock()
+
+
+class Recorded(Protocol):
+    """What has a recorder once it has kept a run."""
+
+    recorder: Recorder | None
+
+
+def recorder_of(session: Recorded) -> Recorder:
+    """The session's recorder, one for the runs of all threads."""
+    from mirador_magic.store import Recorder
+
+    with _opening:
+        if session.recorder is None:
+            session.recorder = Recorder()
+        return session.recorder
 
 
 def record(recorder: Recorder, handle: Handle, purpose: Purpose, settings: Settings) -> None:

@@ -35,7 +35,7 @@ from mirador_magic.session.engine_choice import Engines
 from mirador_magic.session.going import Going
 from mirador_magic.session.handle import Handle
 from mirador_magic.session.known_stages import KnownStages
-from mirador_magic.session.records import record
+from mirador_magic.session.records import record, recorder_of
 from mirador_magic.session.request import Request
 from mirador_magic.session.shortening import shortener
 from mirador_magic.session.trust import Trust
@@ -200,11 +200,7 @@ class Session:
     def _record(self, handle: Handle, request: Request, settings: Settings) -> None:
         """Keep the run's figures, once it is over and was shown."""
         if settings["metrics"]:
-            if self.recorder is None:
-                from mirador_magic.store import Recorder
-
-                self.recorder = Recorder()
-            record(self.recorder, handle, request.purpose, settings)
+            record(recorder_of(self), handle, request.purpose, settings)
 
     def prompt(self, request: Request) -> str:
         """What the first stage of this request is told, its drafts aside."""

@@ -13,6 +13,7 @@ import atexit
 import functools
 import json
 import logging
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -150,7 +151,8 @@ class Controls(anywidget.AnyWidget):
 
     def show(self, run: str, deeds: Actions) -> None:
         """The answer of this name is on the page now."""
-        self._loop = asyncio.get_running_loop()
+        if threading.current_thread() is threading.main_thread():
+            self._loop = asyncio.get_running_loop()
         self._deeds[run] = deeds
         self._deeds.move_to_end(run)
         if len(self._deeds) > KEPT:
@@ -162,7 +164,10 @@ class Controls(anywidget.AnyWidget):
         self.send({"spoken": text})
 
     def _hear(self, _: object, message: dict[str, Any], buffers: object) -> None:
-        # On a thread of its own with some kernels: a subshell's.
+        # On a thread of its own with some kernels: a subshell's. Else this is the kernel's loop, which
+        # outlives that of a call from another thread.
+        if threading.current_thread() is threading.main_thread():
+            self._loop = asyncio.get_running_loop()
         if self._loop and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._do, message)
 

@@ -65,7 +65,9 @@ class PanelWidgets:
         )
 
     def math(self, value: str) -> ipywidgets.HTMLMath:
-        """HTML in which the page typesets what is TeX."""
+        """HTML in which the page typesets what is TeX: formulas alone, and no prices. It begins at the
+        widget's own element, and sees no class of those around it."""
+        value = f'<div class="mathjax_ignore">{value}</div>'
         return self._kept(
             ipywidgets.HTMLMath(value, layout=self._look.layout, style=self._look.math)
         )

@@ -33,8 +33,10 @@ PANEL = f"""<style>
 .mirador-fold summary, .mirador-thinking summary {{cursor: pointer}}
 .mirador-thinking summary {{{QUIET}}}
 .mirador-text {{margin: 7px 0 !important}}
-.mirador-text > :first-child > * > :first-child {{margin-top: 0 !important}}
-.mirador-text > :last-child > * > :last-child {{margin-bottom: 0 !important}}
+.mirador-text > :first-child > * > :first-child, .mirador-text > :first-child > *
+  > .mathjax_ignore > :first-child {{margin-top: 0 !important}}
+.mirador-text > :last-child > * > :last-child, .mirador-text > :last-child > *
+  > .mathjax_ignore > :last-child {{margin-bottom: 0 !important}}
 .mirador-fold:has(details:not([open])) ~ :not(.mirador-head),
 .mirador-thinking:has(details:not([open])) + .mirador-thoughts {{display: none}}
 .mirador-writing > .mirador-text > .widget-html:last-child > * > :last-child::after,

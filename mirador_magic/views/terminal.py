@@ -29,10 +29,10 @@ from mirador_magic.events import (
     ThinkingReceived,
 )
 from mirador_magic.views.static import doubt, plain, stands, told
+from mirador_magic.views.terminal_markdown import markdown
 from mirador_magic.views.terminal_text import (
     console_of,
     head_of,
-    markdown,
     picture,
     safe,
     styled,
@@ -48,14 +48,23 @@ FRAME = 0.05  # seconds between two paints
 
 
 class TerminalView:
-    """A watcher that writes to `out`: as it comes, or at the end where `buffered`."""
+    """A watcher that writes to `out`: as it comes, or at the end where `buffered`.
+
+    `plain` takes `out` for no terminal, whatever it calls itself: Spyder's kernel says it is one.
+    """
 
     def __init__(
-        self, answer: Callable[[], Answer], out: TextIO, *, coloured: bool, buffered: bool
+        self,
+        answer: Callable[[], Answer],
+        out: TextIO,
+        *,
+        coloured: bool,
+        buffered: bool,
+        plain: bool = False,
     ) -> None:
         self._view: _Page | _Lines = (
             _Page(answer, out, coloured=coloured, buffered=buffered)
-            if _is_terminal(out)
+            if _is_terminal(out) and not plain
             else _Lines(answer, out, buffered=buffered)
         )
 
@@ -148,11 +157,12 @@ class _Page:
 
     def _at_the_end(self, event: Event) -> None:
         if isinstance(event, RunFinished):
-            for stage in self._answer().stages:
-                if stage.text or stage.status != "skipped":
-                    self._put(stage)
-                    self._foot(stage)
-            self._header()
+            with self._console:  # in one write: other threads may write their answers too
+                for stage in self._answer().stages:
+                    if stage.text or stage.status != "skipped":
+                        self._put(stage)
+                        self._foot(stage)
+                self._header()
 
     def _follow(self, event: Event) -> None:
         match event:

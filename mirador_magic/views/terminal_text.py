@@ -1,13 +1,12 @@
-"""A stage as rich draws it in a terminal: its head, its text as Markdown, its live part.
+"""A stage as rich draws it in a terminal: its head, its live part.
 
 What a model wrote, names included, only ever comes as a Text or as parsed Markdown: never as rich's
-markup. What Markdown decodes (entities) is cleaned once more, and what rich would leave out (HTML,
-images, unused references) stays as it was written.
+markup.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from mirador_magic.answer import words
 from mirador_magic.answer.answer import StageAnswer
@@ -15,7 +14,6 @@ from mirador_magic.confidence import CYAN, GRAY, RED
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
-    from rich.markdown import Markdown
     from rich.text import Text
 
 # By name: the terminal's own, which its theme makes legible.
@@ -106,27 +104,3 @@ def _tail(text: str, console: Console) -> Text:
     start = text.rfind("\n", 0, max(0, len(text) - rows * console.width)) + 1
     lines = Text(text[start:]).wrap(console, console.width)[-rows:]
     return Text("\n", no_wrap=True, overflow="crop").join(lines)
-
-
-def markdown(text: str) -> Markdown:
-    """The text as Markdown, each line break kept."""
-    from markdown_it import MarkdownIt
-    from rich.markdown import Markdown
-
-    parser = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
-    parser.disable(["autolink", "image", "reference"])
-    page = Markdown("", code_theme=_code_theme(), justify="default", hyperlinks=False)
-    page.parsed = parser.parse(text)
-    for token in page.parsed:
-        for each in (token, *(token.children or ())):
-            each.content = safe(each.content)
-            each.type = "hardbreak" if each.type == "softbreak" else each.type
-    return page
-
-
-def _code_theme() -> Any:
-    """Code without colours. Markdown asks for a str, and hands it on to Syntax, which takes both."""
-    from rich.style import Style
-    from rich.syntax import ANSISyntaxTheme
-
-    return ANSISyntaxTheme({("Comment",): Style(dim=True), ("Keyword",): Style(bold=True)})

@@ -33,6 +33,7 @@ scripts = {f"h{n}": Script(text) for n, text in enumerate(texts["hostile"])}
 scripts |= {
     "hold": Script(["Holding on.", 3600.0]),
     "later": Script("Never said."),
+    "beside": Script([texts["beside"], 3600.0]),
     "count": Script([texts["count"], 3600.0], pace=0.01),
     quick: Script(texts["rich"], thinking="Let me think\\nabout it."),
     deep: Script(texts["richer"]),
@@ -90,6 +91,45 @@ $$
 
 The end of it.
 """
+BESIDE = r"""Costs $5 and $6; 这是**“重点”**的.<br>See https://a.example/b_c_d.
+
+| a | b |
+|---|---|
+| $|x|$ | one<br>two |
+| `c | d` | $P(A\|B)$ | beyond |
+
+- [x] done
+
+$$
+a = b
+
+c = d
+$$
+
+\begin{align}
+a &= b \\
+
+c
+\end{align}
+
+```markdown
+```py
+x
+```
+inner
+```
+
+The end *of it*.
+"""
+# JavaScript: the texts of the cells, the links, and what of the page is typeset.
+SHOWN = """output => ({
+    cells: [...output.querySelectorAll('td')].map(each => each.innerText.trim()),
+    links: [...output.querySelectorAll('a')].map(each => each.href),
+    formulas: output.querySelectorAll('mjx-container').length,
+    fences: [...output.querySelectorAll('pre')].map(each => each.innerText.trim()),
+    paragraph: [...output.querySelectorAll('p')].find(each => /Costs/.test(each.innerText)).innerText,
+    bold: output.querySelector('strong').innerText,
+})"""
 RICHER = RICH.replace("A second sentence.", "A third sentence, all new.").replace("small", "large")
 COUNT = "First words stand.\n\n" + "\n\n".join(
     " ".join(f"w{n}" for n in range(begin, begin + 25)) + "." for begin in range(0, 3000, 25)
@@ -105,7 +145,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
     """JupyterLab with the scripted engine, and the texts beside its notebooks."""
     folder = tmp_path_factory.mktemp("lab-view")
     with LabServer(folder, MIRADOR_ENGINE="scripted", MIRADOR_PRE_WARM="0") as running:
-        texts = {"hostile": [*HOSTILE.values()], "rich": RICH, "richer": RICHER, "count": COUNT}
+        texts = {"hostile": [*HOSTILE.values()], "rich": RICH, "richer": RICHER}
+        texts |= {"count": COUNT, "beside": BESIDE}
         (running.notebooks / "texts.json").write_text(json.dumps(texts))
         yield running
 
@@ -340,6 +381,22 @@ def check_contrast(output: Locator, *said: str) -> None:
     assert [each for each in (*said, "TeX", "bar") if each not in texts] == []
     faint = [each for each in found if each["ratio"] < each["least"] and not each.get("code")]
     assert faint == []
+
+
+def test_what_models_write_beside_commonmark_is_shown_live_and_saved(open_notebook: Open) -> None:
+    notebook = open_notebook("%%mirador --stages beside\nWhat now?")
+    for output in (start(notebook, 1, "The end of it."), stop(notebook, 1)):
+        expect(output.locator("mjx-container")).to_have_count(4)
+        shown = output.evaluate(SHOWN)
+        assert shown["paragraph"] == (
+            "Costs $5 and $6; 这是“重点”的.\nSee https://a.example/b_c_d."
+        )
+        assert shown["links"] == ["https://a.example/b_c_d"]
+        assert shown["cells"][1::2][0] == "one\ntwo" and shown["cells"][2] == "c | d"
+        assert shown["cells"][3].endswith("| beyond") and len(shown["cells"]) == 4
+        assert shown["fences"] == ["```py\nx\n```\ninner"]
+        assert shown["bold"] == "“重点”"
+        expect(output).to_contain_text("☑ done")
 
 
 SAID = (

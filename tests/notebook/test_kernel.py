@@ -94,6 +94,12 @@ WAYS = {
     "an assigned line": "x = %mirador why is that?",
     "a line after code": "y = 1\n%mirador ask why not",
     "a line in a block": "if True:\n    %mirador why so",
+    "a question in a loop": "q = 'it'\nfor n in [1]:\n    %mirador what is {q}, a p-value?",
+    "into a dict": "d = {}\nd['a'] = %mirador why is that?\nassert d['a'].text == 'the last word'",
+    "into an attribute": "class A: ...\nA.b = %mirador why?\nassert A.b.text == 'the last word'",
+    "returned": "def f():\n    return %mirador why?\nassert f().text == 'the last word'",
+    "timed": "%time %mirador why is that?",
+    "a line under %%time": "%%time\nd = {}\nd['a'] = %mirador why is that?",
     "under %%time": "%%time\n%%mirador\nwhy?",
     "autoawait off": "%%mirador\nwhy?",
     "called": "ip = get_ipython()\nx = ip.run_cell_magic('mirador', '', 'why?')",
@@ -113,6 +119,13 @@ def test_every_way_answers_and_the_queued_cell_runs(any_kernel: Kernel, way: str
     assert any_kernel.finish(second).stdout.strip() == "second"
     assert any_kernel.value("mirador_answer.text") == "'the last word'"
     any_kernel.run("%autoawait on")
+
+
+@pytest.mark.parametrize("code", ["%mirador?", "x = %mirador?", "engine?", "%time?"])
+def test_help_stays_help(any_kernel: Kernel, code: str) -> None:
+    cell = any_kernel.run(code)
+    assert cell.status == "ok", cell.error
+    assert cell.reply["content"]["payload"] and not cell.shown
 
 
 def test_under_capture_the_answer_is_captured_once(any_kernel: Kernel) -> None:

@@ -74,6 +74,8 @@ def is_refused(cell: Cell) -> None:
 def test_where_nobody_can_press_a_button_the_cell_fails_in_one_line(bare: Bare) -> None:
     with kernel(bare.env, "%load_ext mirador_magic") as running:
         is_refused(running.run("%%mirador\nWhy?", person=False))
+        console = running.run("%%mirador\nWhy?", page=False)  # which draws no button
+        assert console.error.startswith(LINE) and console.status == "error"
         is_refused(running.run("x = get_ipython().run_cell_magic('mirador', '', 'Why?')"))
         assert "%mirador pull smollm2" in running.run("%mirador").stdout
         assert bare.index.asked == []

@@ -270,6 +270,10 @@ _LARGE = {
     "wide table": "|" * 5000 + "\n" + "|-" * 5000 + "\n" + "|\n" * 50 + "\n",
     "definitions": "".join(f"[d{n}]: javascript:{RUN}\n" for n in range(1000))
     + "\n[d1] [d2][]\n\n",
+    "addresses": "https://a.example" + ")" * 50_000 + "\n\n" + "https://a.example" * 5000 + "\n\n",
+    "rows of ticks": "| a |\n|---|\n|" + "`|" * 20_000 + "\n|" + "`" * 20_000 + "|\n\n",
+    "fences of Markdown": "```markdown\n" * 3000 + "```\n" * 3000 + "\n",
+    "environments": "\\begin{align}\n" * 3000 + "\n\n",
     "very long word": "W" * 20_000 + "\n\n",
 }
 

@@ -6,6 +6,7 @@ import os
 import queue
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -69,13 +70,24 @@ class Kernel:
         self.client = client
         self._early: list[Message] = []
 
-    def send(self, code: str, *, person: bool = True) -> str:
-        """Queue a cell; its message id. Without a `person` nobody is there to be asked for input."""
-        return str(self.client.execute(code, allow_stdin=person))
+    def send(self, code: str, *, person: bool = True, page: bool = True) -> str:
+        """Queue a cell as JupyterLab does; its message id. Without a `page` it is sent as
+        jupyter_client's own front ends do, without a `person` as nbclient, which has nobody to be
+        asked for input."""
+        if not (person and page):
+            return str(self.client.execute(code, allow_stdin=person))
+        content = {"code": code, "silent": False, "store_history": True, "allow_stdin": True}
+        content |= {"user_expressions": {}, "stop_on_error": True}
+        cell = {"cellId": str(uuid.uuid4()), "deletedCells": [], "recordTiming": False}
+        message = self.client.session.msg("execute_request", content, metadata=cell)
+        self.client.shell_channel.send(message)
+        return str(message["header"]["msg_id"])
 
-    def run(self, code: str, timeout: float = PATIENCE, *, person: bool = True) -> Cell:
+    def run(
+        self, code: str, timeout: float = PATIENCE, *, person: bool = True, page: bool = True
+    ) -> Cell:
         """Run a cell to its end."""
-        return self.finish(self.send(code, person=person), timeout)
+        return self.finish(self.send(code, person=person, page=page), timeout)
 
     def finish(self, msg_id: str, timeout: float = PATIENCE) -> Cell:
         """Everything of a queued cell, until its reply is there and the kernel is idle after it."""

@@ -91,6 +91,20 @@ def test_go_deeper_adds_the_next_stage_which_reads_what_is_there(clicked_kernel:
     )
 
 
+def test_an_answer_of_another_thread_has_buttons_that_work(clicked_kernel: Clicked) -> None:
+    """Its own loop is gone by then."""
+    code = (
+        "import threading\n"
+        "ask = lambda: get_ipython().run_line_magic('mirador', '--stages quick_response why far?')\n"
+        "thread = threading.Thread(target=ask)\nthread.start()\nthread.join()"
+    )
+    run = clicked_kernel.ask(code)
+    clicked_kernel.click(act="run", run=run, stage="deep_analysis")
+    clicked_kernel.until_ended()
+    assert [name for name, *_ in stages(clicked_kernel)] == ["quick_response", "deep_analysis"]
+    assert clicked_kernel.kernel.value("mirador_answer.question") == "'why far?'"
+
+
 def test_run_again_asks_one_stage_with_the_drafts_before_it(clicked_kernel: Clicked) -> None:
     run = clicked_kernel.ask("%%mirador\nwhy again?")
     asked = clicked_kernel.kernel.value("len(engine.requests)")

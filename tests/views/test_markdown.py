@@ -110,7 +110,7 @@ def bare(html: str) -> str:
         ),
         ("<b onclick=x>&amp;</b>", "<p>&lt;b onclick=x&gt;&amp;&lt;/b&gt;</p>"),
         ("<div>\n*a*", "<p>&lt;div&gt;<br><em>a</em></p>"),
-        ("[a]: http://b.c\n\n[a]", "<p>[a]: http://b.c</p><p>[a]</p>"),
+        ("[a]: http://b.c\n\n[a]", "<p>[a]: <a>http://b.c</a></p><p>[a]</p>"),
         ("a\x1b[31m\x00b\r\nc", "<p>a[31mb<br>c</p>"),
     ],
 )
@@ -245,7 +245,6 @@ def test_a_link_leads_to_the_web_or_to_mail(text: str, address: str, words: str)
         "a.html",
         "#a",
         "http&#58;//a.b",
-        " \u00a0https://a.b",
         "",
     ],
 )
@@ -254,6 +253,125 @@ def test_every_other_address_stays_text(address: str) -> None:
         page = Page(render(text))
         assert [tag for tag, _ in page.tags] == ["p"], text
         assert "a" in page.text or not address
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "left"),
+    [
+        ("See https://b.c/d_e_f.", "https://b.c/d_e_f", "See ."),
+        ("(http://b.c/d_(e))", "http://b.c/d_(e)", "()"),
+        ("**https://b.c/?d=e&f**", "https://b.c/?d=e&f", ""),
+        ("HTTPS://b.c/*d*, e", "HTTPS://b.c/*d", "*, e"),
+        ("“https://b.c”，d", "https://b.c", "“”，d"),
+        ("| a |\n|---|\n| https://b.c |", "https://b.c", "a"),
+        ("[a]( \u00a0https://b.c)", "https://b.c", "[a]( )"),
+    ],
+)
+def test_a_bare_address_is_a_link(text: str, address: str, left: str) -> None:
+    page = Page(render(text))
+    assert page.values("href") == [address]
+    assert page.text.replace(address, "").split() == left.split()
+
+
+@pytest.mark.parametrize(
+    "text", ["`https://b.c`", "xhttps://b.c", "https://", "https:// b", "ftp://b.c", "b.c/d"]
+)
+def test_what_is_no_address_is_no_link(text: str) -> None:
+    page = Page(render(text))
+    assert page.values("href") == []
+    assert page.text == text.strip("`")
+
+
+def test_an_address_in_a_link_s_text_is_no_link_of_its_own() -> None:
+    assert Page(render("[https://a.b](https://c.d)")).values("href") == ["https://c.d"]
+
+
+# What models write beside CommonMark
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("a<br>b<BR />c `<br>`", "<p>a<br>b<br>c <code>&lt;br&gt;</code></p>"),
+        ("- [ ] a\n- [x] b", "<ul><li><p>☐ a</p></li><li><p>☑ b</p></li></ul>"),
+        ("1. [X] a", "<ol><li><p>☑ a</p></li></ol>"),
+        ("- [y] a", "<ul><li><p>[y] a</p></li></ul>"),
+        ("[ ] a", "<p>[ ] a</p>"),
+        ("是**“重点”**的", "<p>是<strong>“重点”</strong>的</p>"),
+        ("**注意：**这里", "<p><strong>注意：</strong>这里</p>"),
+        ("これは**「強調」**です", "<p>これは<strong>「強調」</strong>です</p>"),
+        ("a** b**", "<p>a** b**</p>"),
+        (
+            "H<sub>2</sub>O <kbd>a</kbd>",
+            "<p>H&lt;sub&gt;2&lt;/sub&gt;O &lt;kbd&gt;a&lt;/kbd&gt;</p>",
+        ),
+        ("a[^1]\n\n[^1]: *b*", "<p>a[^1]</p><p>[^1]: <em>b</em></p>"),
+        ("a\n: b", "<p>a<br>: b</p>"),
+        ("##a", "<p>##a</p>"),
+        ("a\\", "<p>a\\</p>"),
+        (r"\d+ \( a", r"<p>\d+ \( a</p>"),
+        ("1) a\n2) b", "<ol><li><p>a</p></li><li><p>b</p></li></ol>"),
+    ],
+)
+def test_what_others_show_is_shown_and_the_rest_stays_as_written(text: str, html: str) -> None:
+    assert bare(render(text)) == html
+
+
+@pytest.mark.parametrize(
+    ("row", "cells"),
+    [
+        (r"| x \| y | z |", ["x | y", "z"]),
+        (r"| `a \| b` | z |", ["a | b", "z"]),
+        ("| `a | b` | z |", ["a | b", "z"]),
+        ("| $|x|$ | z |", [r"\(|x|\)", "z"]),
+        ("| \\(P(a|b)\\) | $|x|$ |", [r"\(P(a|b)\)", r"\(|x|\)"]),
+        ("$|x|$ | z", [r"\(|x|\)", "z"]),
+        ("| $5 | $6 |", ["$5", "$6"]),
+        ("| a | b | c | d |", ["a", "b | c | d"]),
+        ("| a<br>b | c |", ["a b", "c"]),
+        ("| a |", ["a", ""]),
+    ],
+)
+def test_a_table_s_cells_keep_what_stands_in_them(row: str, cells: list[str]) -> None:
+    for table in (f"| p | q |\n|---|---|\n{row}\n", f"text\np | q\n--|--\n{row}"):
+        html = render(table)
+        body = html[html.index("<tbody>") :]
+        assert [Page(cell).text for cell in re.findall("<td>(.*?)</td>", body)] == cells
+
+
+def test_a_formula_in_a_table_s_header_separates_nothing() -> None:
+    html = render("| $|x|$ | b |\n|---|---|\n| 1 | 2 |")
+    assert re.findall("<th>(.*?)</th>", html) == [f'<span class="{FORMULA}">\\(|x|\\)</span>', "b"]
+
+
+def test_a_header_of_other_columns_is_no_table() -> None:
+    assert "<table" not in render("| a | b | c |\n|---|---|\n| 1 | 2 |")
+
+
+INNER = "# A\n\n```python\nprint(1)\n```\n\n~~~\nb\n~~~\n\nend\n"
+
+
+@pytest.mark.parametrize("mark", ["```", "~~~", "````"])
+@pytest.mark.parametrize("info", ["markdown", " md", "Markdown title=x"])
+def test_a_fence_of_markdown_ends_at_its_own_end(mark: str, info: str) -> None:
+    inner = INNER.replace("\n~~~\nb", "\n~~~py\nb")
+    page = Page(render(f"{mark}{info}\n{inner}{mark}\nafter *it*"))
+    assert page.values("data-fence") == ["0"]
+    assert page.text == f"{' '.join(inner.split())} after it"
+    assert page.tags[-1][0] == "em"
+
+
+def test_a_long_fence_of_markdown_is_cut_and_still_ends_at_its_own_end() -> None:
+    inner = "".join(f"## {n}\n\n```python\n" + f"x = {n}\n" * 200 + "```\n\n" for n in range(9))
+    text = f"```markdown\n{inner}```\n\nafter *it*"
+    live, html = LiveMarkdown(), ""
+    for begin in range(0, len(text), 300):
+        live.feed(text[begin : begin + 300])
+        html += live.draw()[0]
+    for page in (Page(html + live.draw(ended=True)[0]), Page(render(text))):
+        assert page.text.split() == f"{inner} after it".split()
+        assert set(page.values("data-fence")) == {"0"}
+        assert page.tags[-1][0] == "em"
 
 
 # Maths
@@ -280,6 +398,50 @@ def test_a_formula_within_a_line(text: str, html: str) -> None:
 )
 def test_a_formula_of_its_own_lines(text: str) -> None:
     assert f'<div class="{FORMULA}">\\[x\n+ y\\]</div>' in render(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "$$\nx\n\n+ y\n$$",
+        "a\n$$\nx\n\n+ y\n$$\nb",
+        "\\[\nx\n\n+ y\n\\]",
+        "> $$\n> x\n>\n> + y\n> $$",
+        "- a\n\n  $$\n  x\n\n  + y\n  $$\n- b",
+        "\\[ x\n\n+ y \\]",
+    ],
+)
+def test_a_formula_may_hold_an_empty_line(text: str) -> None:
+    assert f'<div class="{FORMULA}">\\[x\n\n+ y\\]</div>' in render(text)
+
+
+@pytest.mark.parametrize("name", ["equation", "align*", "pmatrix", "gather"])
+def test_an_environment_alone_is_a_formula(name: str) -> None:
+    tex = f"\\begin{{{name}}}\na &= b \\\\\n\nc\n\\end{{{name}}}"
+    shown = tex.replace("&", "&amp;")
+    assert f'<p>so</p><div class="{FORMULA}">\\[{shown}\\]</div>' in bare_of_styles(
+        f"so\n{tex}\nand"
+    )
+    line = tex.replace("\n", " ")
+    assert f'<span class="{FORMULA}">\\[{line.replace("&", "&amp;")}\\]</span>' in render(
+        f"so {line}"
+    )
+
+
+def test_an_environment_that_is_no_formula_stays_as_it_was_written() -> None:
+    tex = "\\begin{tabular}{ll}\na & b \\\\\n\nc\n\\end{tabular}"
+    assert MATH not in render(tex)
+    assert Page(render(tex)).text == " ".join(tex.split())
+
+
+def test_a_formula_with_empty_lines_is_held_back_until_it_is_whole() -> None:
+    for text in ("$$\na\n\nb", "\\begin{align}\na\n\nb\n", "\\[\na\n\nb"):
+        assert shown(f"so\n\n{text}") == "so"
+        assert Page(render(text)).text == " ".join(text.split())  # at the end it is as written
+
+
+def bare_of_styles(text: str) -> str:
+    return re.sub(r' (?:dir|style)="[^"]*"', "", render(text))
 
 
 @pytest.mark.parametrize(
@@ -492,7 +654,39 @@ Also \\[ \\frac{a}{b} \\] inline, and
 
 So $\\text{it is}$ done.
 """
-DOCUMENTS = [PROSE, HEADINGS, LISTS, TABLES, CODE, QUOTES, LINKS, MATHS]
+BESIDE = """\
+Beside: https://a.b/c_d_e_(f), **https://a.b**; a<br>b<br />c is 是**“重点”**的 **注意：**这里.
+
+- [ ] open <br> it
+- [x] see http://a.b/c.
+
+| a | b |
+|---|---|
+| $|x|$ | `c | d` | e
+| f<br>g | https://a.b | h |
+
+$$
+a
+
+= b
+$$
+
+\\begin{align}
+a &= b \\\\
+
+c
+\\end{align}
+Inline \\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix} too, and \\beta.
+
+```markdown
+# T
+```py
+x
+```
+end
+```
+"""
+DOCUMENTS = [PROSE, HEADINGS, LISTS, TABLES, CODE, QUOTES, LINKS, MATHS, BESIDE]
 
 
 @pytest.mark.parametrize("text", DOCUMENTS, ids=lambda text: text.split()[0])
@@ -788,6 +982,13 @@ MARKS = st.sampled_from(
         ),
         *(
             "\\",
+            "<br>",
+            "https://a.b/c",
+            "\\begin{align}",
+            "\\end{align}",
+            "```markdown\n",
+            "| c | $|d|$ |\n",
+            "“重点”",
             "javascript:",
             '"onclick="',
             "<script>",

@@ -192,6 +192,17 @@ def test_a_cell_writes_each_stage_as_it_comes_and_the_value_is_not_shown_again()
         assert terminal.until("In [10]:").count("the last word") == 1
 
 
+def test_a_question_mark_at_the_end_is_the_question_s_wherever_the_line_stands() -> None:
+    with ipython(NO_COLOR="1") as terminal:
+        terminal.type("for n in [1, 2]:\n    %mirador --stages synthesis why {n}?\n\n")
+        assert Screen(terminal.until("In [6]:")).text.count("the last word") == 2
+        for number, line in enumerate(("d = {}; d['a'] = %mirador", "mirador"), start=7):
+            terminal.type(f"{line} --stages synthesis is it so?\n")
+            assert Screen(terminal.until(f"In [{number}]:")).text.count("the last word") == 1
+        terminal.type("d['a'].question\n")
+        assert "'is it so?'" in terminal.until("In [9]:")
+
+
 def test_colour_follows_the_confidence_where_colour_is_wanted() -> None:
     with ipython() as terminal:
         terminal.type("%mirador why\n")
@@ -238,6 +249,25 @@ def test_ctrl_c_keeps_what_was_written_and_leaves_nothing_running() -> None:
         assert "('interrupted', 'word0 word1')" in terminal.until("In [7]:")
         terminal.type("%mirador --stages quick_response why\n")
         assert "word0 word1" not in terminal.until("In [8]:")
+
+
+def test_answers_of_several_threads_stand_one_behind_another() -> None:
+    with ipython(NO_COLOR="1") as terminal:
+        terminal.type(
+            "from concurrent.futures import ThreadPoolExecutor as Pool; call = get_ipython()\n"
+        )
+        terminal.until("In [6]:")
+        terminal.type(
+            "ask = lambda n: call.run_line_magic('mirador', f'--stages synthesis why {n}')\n"
+        )
+        terminal.until("In [7]:")
+        terminal.type("answers = list(Pool(3).map(ask, range(3)))\n")
+        _, *shown = Screen(terminal.until("In [8]:")).text.split("▌ synthesis")
+        assert len(shown) == 3
+        for each in shown:
+            assert re.search(r"declared\nthe last word\n\nmirador · synthesis · [^▌]*total", each)
+        terminal.type("[each.text for each in answers]\n")
+        assert str(["the last word"] * 3) in terminal.until("In [9]:")
 
 
 def test_unloading_releases_the_models() -> None:
@@ -484,6 +514,53 @@ def test_no_text_of_a_model_steers_the_terminal(parts: list[str]) -> None:
 )
 def test_what_is_not_markdown_stays_as_it_was_written(text: str, stands: str) -> None:
     assert f"\n{stands}\n" in Screen(shown(text)).text
+
+
+@pytest.mark.parametrize(
+    ("text", "stands"),
+    [
+        ("$a*b*c$ and $x_1$, $$a*b*c$$", "$a*b*c$ and $x_1$, $$a*b*c$$"),
+        (r"\(x_i*y_i*z\) and \[ a \\ b \]", r"\(x_i*y_i*z\) and \[ a \\ b \]"),
+        (r"so \( a", r"so \( a"),
+        ("$$\na*b*c \\\\\n\nd\n$$", "$$\na*b*c \\\\\n\nd\n$$"),
+        ("a\n\\[\nb*c*d\n\\]\ne", "a\n\n\\[\nb*c*d\n\\]\n\ne"),
+        (
+            "\\begin{align}\na &= b \\\\\nc\n\\end{align}",
+            "\\begin{align}\na &= b \\\\\nc\n\\end{align}",
+        ),
+        ("- [ ] a\n- [x] b", " • ☐ a\n • ☑ b"),
+        ("a<br>b", "a\nb"),
+        ("see https://a.b/c_d_e or <https://f.g>", "see https://a.b/c_d_e or <https://f.g>"),
+        ("[a](https://b.c) [d](e.html)", "a (https://b.c) [d](e.html)"),
+        ("是**“重点”**的", "是“重点”的"),
+        ("costs $5 and $6, \\$7", "costs $5 and $6, $7"),
+    ],
+)
+def test_what_models_write_beside_commonmark_loses_no_sign(text: str, stands: str) -> None:
+    assert f"\n{stands}\n" in Screen(shown(text)).text
+
+
+def test_a_table_s_cells_keep_what_stands_in_them() -> None:
+    text = Screen(shown("| a | b |\n|---|---|\n| $|x|$ | y<br>z |\n| p \\| q | r | s |\n")).text
+    for row in (r" \$\|x\|\$ +y", r" +z", r" p \| q +r \| s"):
+        assert re.search(rf"(?m)^{row}$", text), text
+
+
+def test_a_fence_of_markdown_ends_at_its_own_end() -> None:
+    text = Screen(shown("```markdown\n# a\n```py\nb\n```\nc\n```\n**after**")).text
+    assert [line.strip() for line in text.split("\n")[1:] if line.strip()][:6] == [
+        "# a",
+        "```py",
+        "b",
+        "```",
+        "c",
+        "after",
+    ]
+
+
+def test_a_long_answer_s_table_is_a_table() -> None:
+    text = "a paragraph\n\n" * 3000 + "| a | b | c |\n|---|---|---|\n| 1 | 2 | 3 |\n"
+    assert "| 1" not in Screen(shown(text)).text
 
 
 def test_a_text_that_rich_stumbles_over_is_shown_as_it_was_written(

@@ -22,6 +22,7 @@ import contextlib
 import importlib.util
 import math
 import sys
+import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import replace
@@ -47,6 +48,7 @@ class EmbeddedEngine:
         self.folder = folder or _default_folder()
         self.pace = pace
         self._children: dict[Path, Child] = {}
+        self._choosing = threading.Lock()  # calls from other threads share the children
 
     @property
     def label(self) -> str:
@@ -117,17 +119,19 @@ class EmbeddedEngine:
     async def _child(self, model: str, num_ctx: int) -> AsyncIterator[Child]:
         """The child of this model, ready. One that is replaced ends after its last stream."""
         file = _find(model, self.folder)
-        child = old = self._children.get(file)
-        if child is None or child.gone or child.num_ctx != num_ctx:
-            child = self._children[file] = Child(model, file, num_ctx)
-        child.users += 1
+        with self._choosing:
+            child = old = self._children.get(file)
+            if child is None or child.gone or child.num_ctx != num_ctx:
+                child = self._children[file] = Child(model, file, num_ctx)
+            child.users += 1
         try:
             if old and old is not child and not old.users:
                 await old.end()
             await child.ready()
             yield child
         finally:
-            child.users -= 1
+            with self._choosing:
+                child.users -= 1
             if not child.users:
                 await self._leave(file, child)
 

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     import httpx
     from ollama import AsyncClient, ChatResponse
 
+    _Open = tuple[asyncio.AbstractEventLoop, httpx.AsyncHTTPTransport, AsyncClient]
+
 T = TypeVar("T")
 
 CONNECT_S = 2.0
@@ -72,9 +74,7 @@ class OllamaEngine:
         self.host = address(host or os.environ.get("OLLAMA_HOST", ""))
         self._kept = int(keep)
         self._version = ""
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._client: AsyncClient | None = None
-        self._transport: httpx.AsyncHTTPTransport | None = None
+        self._open: _Open | None = None
         self._shown: dict[str, Shown] = {}
         self._keeps: dict[str, float] = {}  # seconds, by the weights that were loaded
         self._cut: set[str] = set()  # models that were cut short, and came to no end since
@@ -224,27 +224,28 @@ class OllamaEngine:
 
     async def aclose(self) -> None:
         """Close the connections of this event loop; those of an earlier loop went with it."""
-        transport, self._transport, self._client = self._transport, None, None
-        if transport and self._loop is asyncio.get_running_loop():
-            await transport.aclose()
+        opened, self._open = self._open, None
+        if opened and opened[0] is asyncio.get_running_loop():
+            await opened[1].aclose()
 
     async def _connected(self) -> AsyncClient:
-        """The official client of the running event loop."""
-        loop = asyncio.get_running_loop()
-        if self._client is None or self._loop is not loop:
+        """The official client of the running event loop. Another thread's may take its place."""
+        loop, opened = asyncio.get_running_loop(), self._open
+        if opened is None or opened[0] is not loop:
             await self._import("ollama")
             import httpx
             import ollama
 
-            self._loop, self._transport = loop, transport(self.host, kept=self._kept)
-            self._client = ollama.AsyncClient(
+            through = transport(self.host, kept=self._kept)
+            client = ollama.AsyncClient(
                 self.host,
-                transport=self._transport,
+                transport=through,
                 timeout=httpx.Timeout(None, connect=CONNECT_S),
                 follow_redirects=False,
                 headers={"Accept-Encoding": "identity"},
             )
-        return self._client
+            self._open = opened = loop, through, client
+        return opened[2]
 
     async def _import(self, name: str) -> None:
         """Import it beside the loop. The client makes one of its own at import, which may fail."""

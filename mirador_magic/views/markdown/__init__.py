@@ -62,7 +62,7 @@ class LiveMarkdown:
             part = window(self._open, MOST)
             done.append(self._freeze(by_force(self._parse(part), part), part))
         source = self._open if ended else settled(self._open)
-        tokens = self._parse(source, live=not ended and not source.endswith("\n\n"))
+        tokens = self._parse(source, live=not ended)
         cut = everything(tokens, source) if ended else finished(tokens)
         done.append(self._freeze(cut, source))
         return "".join(done), html_of(cut.rest)

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from markdown_it.token import Token
 
+from mirador_magic.views.markdown.fences import open_fences, opener
+
 MOST = 8000  # characters of open source; more is cut by force
 PIECE = 2000  # characters of an open fence that are worth a piece of their own
 
@@ -41,7 +43,7 @@ def by_force(tokens: list[Token], source: str) -> Cut:
     if not cut.line:
         cut = everything(tokens, source)
         if tokens and _goes_on(last := leaf(tokens), source):
-            cut = cut._replace(lead=_opener(last), number=1)
+            cut = cut._replace(lead=opener(last, last.content), number=1)
     return cut if len(cut.lead) < MOST // 8 else everything(tokens, source)
 
 
@@ -71,7 +73,7 @@ def _cut_fence(tokens: list[Token], first: int, size: int) -> Cut | None:
         return None
     rest = fence.copy(content=content[len(whole) :], meta={**fence.meta, "more": True})
     line = _lines(fence)[0] + 1 + whole.count("\n")
-    return Cut([*tokens[:first], fence.copy(content=whole)], [rest], line, _opener(fence), 1)
+    return Cut([*tokens[:first], fence.copy(content=whole)], [rest], line, opener(fence, whole), 1)
 
 
 def _cut_table(tokens: list[Token], source: str) -> Cut | None:
@@ -118,10 +120,6 @@ def is_code(token: Token) -> bool:
     return token.type in ("fence", "code_block")
 
 
-def _opener(fence: Token) -> str:
-    return f"{fence.markup}{fence.info}\n"
-
-
 def _goes_on(token: Token, source: str) -> bool:
     """Whether this is an open fence that its opener, set before the rest, goes on with."""
     if token.type != "fence":
@@ -130,4 +128,5 @@ def _goes_on(token: Token, source: str) -> bool:
     lines = source.split("\n")
     before, last = lines[begin].partition(token.markup)[0], lines[end - 1].strip()
     closed = last.startswith(token.markup) and len(set(last)) == 1
+    closed = closed and open_fences(token, token.content) == 1
     return not closed and len(before) < 4 and ">" not in before

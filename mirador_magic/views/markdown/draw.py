@@ -120,6 +120,7 @@ _FIXED = {
     'border-left:3px solid #80808055">',
     "bullet_list_open": f'<ul{_AUTO} style="margin:0">',
     "table_close": "</table></div>",
+    "hardbreak": "<br>",
     "softbreak": "<br>",  # models mean the ends of their lines
     "math_wait": "",
 }

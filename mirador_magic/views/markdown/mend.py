@@ -9,6 +9,9 @@ from markdown_it import MarkdownIt
 from markdown_it.rules_inline import StateInline
 from markdown_it.rules_inline.state_inline import Scanned
 
+from mirador_magic.views.markdown.inline import ADDRESS, LABEL, WEB, sides_of
+from mirador_magic.views.markdown.maths import FORMULA
+
 SHORT = 200  # characters that may be held back until a formula or a link is whole
 
 _INTO = r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*"
@@ -29,22 +32,15 @@ def settled(source: str) -> str:
     return (before and before + "\n") if first and source.endswith("\n") else source
 
 
-_LABEL = r"(?:[^\[\]\\]|\\.|\[(?:[^\[\]\\]|\\.){0,200}+\]){0,1000}+"
-WEB = r"<?(?:https?|mailto):"
-LINK = re.compile(rf"!?\[{_LABEL}\]\([ \t\n]*+{WEB}", re.DOTALL | re.IGNORECASE)
-_FORMULA = (
-    r"\$\$(?!\$)(?P<dollars>.{1,1000}?)\$\$|\\\[(?P<display>.{1,1000}?)\\\]"
-    r"|(?<!\d)\$(?![\s$])(?P<dollar>(?:\\.|[^\\$]){1,1000}?)(?<!\s)\$(?!\d)"
-    r"|\\\((?P<inline>.{1,1000}?)\\\)"
-)
-TEX = re.compile(_FORMULA, re.DOTALL)
 _PARTS = re.compile(
-    rf"""(?=[`\\$<!&\[*_~]) (?: (?P<ticks>`++) (?: .+? (?<!`)(?P=ticks)(?!`) | (?P<code>.*) )
-    | {_FORMULA} | (?P<tex>\\[(\[] | \$) | \\. | <[^\s<>]+>
-    | (?P<half>[\\!~]\Z | <[^\s<>]{{0,200}}\Z | &\#?\w{{0,31}}\Z)
-    | !?\[{_LABEL}\] \( (?: [^()\s] | \([^()\s]*\) | \s+"[^"]*" )*+ \)
-    | (?P<link>(?P<image>!?) \[(?P<label>{_LABEL})\] \( (?P<to>[^()]* (?:\([^()]*\)?[^()]*)?)\Z)
-    | (?P<bracket>!?\[{_LABEL}\]?\Z)
+    rf"""(?=[`\\$<!&\[*_~]|(?<![^\W_])http) (?: {ADDRESS}
+    | (?P<ticks>`++) (?: .+? (?<!`)(?P=ticks)(?!`) | (?P<code>.*) )
+    | {FORMULA} | (?P<tex>\\[(\[] | \\begin\{{ | \$)
+    | (?P<half>[\\!~]\Z | \\b[egin]{{0,4}}\Z | <(?:[^\s<>]{{0,200}}|br\s*/?)\Z | &\#?\w{{0,31}}\Z)
+    | \\. | <[^\s<>]+>
+    | !?\[{LABEL}\] \( (?: [^()\s] | \([^()\s]*\) | \s+"[^"]*" )*+ \)
+    | (?P<link>(?P<image>!?) \[(?P<label>{LABEL})\] \( (?P<to>[^()]* (?:\([^()]*\)?[^()]*)?)\Z)
+    | (?P<bracket>!?\[{LABEL}\]?\Z)
     | (?P<run>\*+ | _+ | ~~+))""",
     re.DOTALL | re.VERBOSE,
 )
@@ -62,10 +58,10 @@ class _Run(NamedTuple):
 def mended(text: str, parser: MarkdownIt) -> str:
     """An unfinished paragraph, its open marks closed and what may yet change left out."""
     runs: list[_Run] = []
-    sides, ticks = StateInline(text, parser, {}, []), ""
+    inline, ticks = StateInline(text, parser, {}, []), ""
     for part in _PARTS.finditer(text):
         if part["run"] and part.end() < len(text):
-            _emphasis(runs, part, sides.scanDelims(part.start(), part["run"][0] != "_"))
+            _emphasis(runs, part, sides_of(inline, part.start()))
         elif (kept := _kept(part)) is not None:
             text = text[: part.start()] + kept
             ticks = part["ticks"] or "" if kept else ""
