@@ -1,0 +1,167 @@
+"""Signs of what kind of answer is asked for, in en, de, es and zh: features of the router, and its reasons.
+
+How much each of them counts, and for what, is fitted; `KINDS` says for which complexity one may be told
+to a reader as a reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cue:
+    """`told` is what it means, to a reader; `of` the place of the complexity that it may speak for."""
+
+    told: str
+    of: int
+    pattern: re.Pattern[str]
+
+
+_SIMPLE, _MEDIUM, _COMPLEX = range(3)
+
+
+def _cue(told: str, of: int, *patterns: str) -> Cue:
+    return Cue(told, of, re.compile("|".join(patterns)))
+
+
+CUES: Mapping[str, Cue] = {
+    "fact": _cue(
+        "asks for one fact",
+        _SIMPLE,
+        r"\b(?:who|when|where)(?:['’]s)? (?:is|are|was|were|did|do|does|won|wrote|invented|painted|discovered)\b",
+        r"^(?:and |so |ok |hey )?(?:who|when|where|which (?!\w+ (?:should|would|do we)))\b",
+        r"\bhow (?:many|much|old|tall|far|high|big|heavy|long is|long was|deep)\b",
+        r"\b(?:what|which) (?:year|day|date|time|port|colou?r|country|city|language|number|version|size|key|flag"
+        r"|option|command|method|function|package|class|operator|shortcut|one|word|file|line|column|http)\b",
+        r"\b(?:capital|population|boiling|melting|currency|formula|symbol|unit|value|default|speed|distance|atomic"
+        r"|half-life|range) (?:of|for|in|port|point|number)\b",
+        r"\bwie ?viele?\b|\bwann\b|^w(?:er|o) |\bhauptstadt\b",
+        r"\bcu[áa]nt[oa]s?\b|\bqui[ée]n\b|\bcu[áa]ndo\b|\bd[óo]nde\b|多少|谁|哪里|哪年|哪一年|首都|几",
+    ),
+    "meaning": _cue(
+        "asks for a word or its meaning",
+        _SIMPLE,
+        r"\b(?:stands? for|abbreviation|abbr|acronym|synonyms?|antonym|opposite of|plural|spell(?:ed|ing)?"
+        r"|another word|meaning of|means?|definition|define|past tense|rhymes?|called|latin for)\b",
+        r"\b(?:in|into|to|auf|al|en) (?:english|french|german|spanish|italian|latin|englisch|deutsch|spanisch"
+        r"|español|inglés)\b",
+        r"\b(?:abkürzung|bedeutet|heißt|wofür steht|sinónimo|significa|traduce)\b|什么意思|怎么说|怎么写",
+    ),
+    "command": _cue(
+        "asks for a command",
+        _SIMPLE,
+        r"\b(?:command|shortcut|flag|syntax|one[- ]liner|function name|method|env var|regex|keyword"
+        r"|tastenkürzel|befehl|comando|atajo)\b|命令|快捷键",
+        r"^(?:git|pip|kubectl|docker|npm|ls|vim|tar|grep|sed|awk|css|html|sql|pandas|numpy|python|excel|latex|js)"
+        r" \S+(?: \S+){0,4}$",
+    ),
+    "yesno": _cue(
+        "asks for a yes or a no",
+        _SIMPLE,
+        r"^(?:is|are|was|were|does|do|did|can|has|ist|sind|hat|gibt|kann|es|son|tiene|puede)\b",
+        r"\byes or no\b|\bis (?:it|that|this)\b.*\?$|am i right|吗",
+    ),
+    "edit": _cue(
+        "asks for a small edit or sum",
+        _SIMPLE,
+        r"^(?:please |bitte |por favor )?(?:convert|translate|sort|reverse|replace|rename|round|correct|count|format"
+        r"|remove|list|capitali[sz]e|put|turn|fill|return|extract|add|complete|übersetze|sortiere|zähle|traduce"
+        r"|ordena|corrige|convierte)\b",
+        r"\d ?(?:%|percent|kg|lb|lbs|km|mi|c|f|cm|ft|usd|eur|celsius|fahrenheit)\b.*\b(?:in|to|of|into|as|of)\b",
+        r"\d ?[-+*/x×^] ?\d|翻译|换算|等于",
+    ),
+    "brief": _cue(
+        "asks for few words",
+        _SIMPLE,
+        r"\b(?:in|with|use|give|return|just|only) (?:(?:just|me|only|the|one|a single|a|two|three|five|at most) )*"
+        r"(?:word|line|sentence|number|name|title|value)s?\b",
+        r"\b(?:just|only|nothing but|one) (?:the|a)?\b ?(?:name|number|answer|word|line|value|code|year|list)\b",
+        r"\bin (?:einem (?:wort|satz)|una palabra|una frase)\b|\bnur\b|\bsolo\b|只要|一句话",
+    ),
+    "why": _cue("asks why", _MEDIUM, r"\bwhy\b|\bhow come\b|\bwarum\b|\bwieso\b|por ?qué\b|为什么|为啥|怎么会"),
+    "how": _cue(
+        "asks how",
+        _MEDIUM,
+        r"\bhow (?:do|does|did|is|are|can|could|would i|to|come)\b|\bhow \w+ works?\b|\bexplain\b|\beli5\b"
+        r"|\bwhat makes\b|\bwhat happens\b|\bwie (?:funktioniert|geht|kann|mache|macht)\b|\berklär\w*",
+        r"\bc[óo]mo\b|\bexplica\w*|怎么|如何|解释|原理",
+    ),
+    "compare": _cue(
+        "compares",
+        _MEDIUM,
+        r"\bvs\.?\b|\bversus\b|\bdifferences?\b|\bcompared?\b|\bbetter\b|\bpros and cons\b|\bunterschied\w*",
+        r"\bdiferencias?\b|区别|不同|哪个好|^\S+(?: \S+)? (?:or|oder|o) \S+(?: \S+){0,5}$",
+    ),
+    "text": _cue(
+        "asks for a text",
+        _MEDIUM,
+        r"\b(?:write|draft|rewrite|reword|word|rephrase|paraphrase|summari[sz]e|shorten|polish|schreib\w*|formulier\w*"
+        r"|kürze\w*|escríb\w*|redacta|resume|resúme\w*)\b",
+        r"\b(?:paragraph|limerick|haiku|e-?mail|letter|reply|note|text|poem)\b|写一|总结|改写",
+    ),
+    "bug": _cue(
+        "names a fault",
+        _MEDIUM,
+        r"\b(?:error|bug|fix|fails?|failing|wrong|broken|doesn['’]?t work|not working|crash(?:es|ing)?|exception"
+        r"|fehler|falla)\b|报错|错误",
+    ),
+    "plan": _cue(
+        "asks for something to be planned or built",
+        _COMPLEX,
+        r"\b(?:plan|design|build|roadmap|strategy|architecture|curriculum|course|programme|program|policy|proposal"
+        r"|redesign|rebuild|rewrite|restructure|reorgani[sz]e|set up|launch|start|found|open|prepare|organi[sz]e"
+        r"|planen|planung|aufbauen|einführen|konzept|plan de|montar|organizar|diseñ\w+)\b|规划|设计|计划|方案",
+    ),
+    "decide": _cue(
+        "is a decision to weigh",
+        _COMPLEX,
+        r"\bshould (?:i|we|they|my|our)\b",
+        r"\bdo (?:i|we) (?:stay|go|sell|quit|move|keep|hire|fire|outsource|leave)\b",
+        r"\bwhat (?:should|do|would|can) (?:i|we|you) do\b",
+        r"\b(?:quit|stay|sell|leave|hire|fire|move|emigrate|settle|buy|merge|split|divorce|pivot|accept)\b.* or\b",
+        r"\bor (?:quit|stay|sell|leave|hire|wait|not|go|rent|build|keep)\b|\bworth it\b",
+        r"\bsollen? (?:ich|wir)\b|\bdebería\w*|\bkündigen\b|要不要|该不该|应该",
+    ),
+    "move": _cue(
+        "is a change of something that runs",
+        _COMPLEX,
+        r"\b(?:migrat\w+|move (?:to|from|off|our)|switch(?:ing)? (?:to|from)|replace (?:our|the)|off \w+"
+        r"|from \w+ to \w+|modernis\w+|legacy|umstell\w+|umzug|ablösen|migrar|cambiar de)\b|迁移|拆成",
+    ),
+    "means": _cue(
+        "names time, people or money",
+        _COMPLEX,
+        r"\b(?:budget|deadline|runway|money|afford|no time|weeks?|months?|years?|people|staff|team|teams|engineers"
+        r"|devs|students|users|customers|kids|euros?|k|eur|usd|gb|tb|leute|mitarbeiter|monate|wochen|meses|semanas"
+        r"|personas|presupuesto)\b|预算|团队|个月|个人",
+    ),
+    "ours": _cue(
+        "is about a case of your own",
+        _COMPLEX,
+        r"\b(?:we|our|us|my|wir|unser\w*|mein\w*|nosotros|nuestr[oa]s?|mis?|somos)\b|我们|我的|公司",
+    ),
+    "others": _cue(
+        "has other people in it",
+        _COMPLEX,
+        r"\b(?:boss|manager|colleagues?|coworker|cofounder|founder|ceo|cto|cfo|board|wife|husband|spouse|partner"
+        r"|sister|brother|mum|mom|dad|parents?|kids?|son|daughter|family|neighbou?rs?|landlord|client|customer|vendor"
+        r"|legal|finance|marketing|sales|everyone|everybody|nobody|some|half|chef|kollegen?|frau|mann|vorstand|jefe"
+        r"|mujer|marido|hermanos?|equipo)\b|老板|同事|父母|家里",
+    ),
+    "change": _cue(
+        "sets conditions",
+        _COMPLEX,
+        r"\b(?:since|until|after|before|but|yet|while|still|although|however|every (?:night|day|month|morning)"
+        r"|sometimes|only (?:on|in|when|from|since)|no longer|any ?more|keeps?|seit|aber|obwohl|pero|desde|aunque)\b"
+        r"|但是|可是|自从",
+    ),
+}
+
+
+def found(ask: str) -> dict[str, str]:
+    """The names of the signs in this ask, which is in lower case, with the words that each was seen in."""
+    seen = ((name, cue.pattern.search(ask)) for name, cue in CUES.items())
+    return {name: match.group().strip() for name, match in seen if match}
