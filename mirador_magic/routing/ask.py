@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _LOOKED_AT = 1600  # characters of a question, half of them from its end
-_ASK_HEAD, _ASK_TAIL = 140, 80  # characters of the ask that are scored
+_ASK_HEAD, _ASK_TAIL = 140, 120  # characters of the ask that are scored
 
 # A line of code, a log, a table or a prompt's echo, as it is pasted.
 _PASTED = re.compile(
@@ -19,6 +19,7 @@ _PASTED = re.compile(
     r"|[\"'\w-]+: ?(?:[\d\"'\[{]|true|false|null)|[^?]*[;{}]\s*$|\[?\d{4}-\d\d-\d\d|(?:INFO|WARN|ERROR|DEBUG)"
 )
 _FENCE = re.compile(r"\s*(?:```|~~~)")
+_SENTENCE = re.compile(r"(?<=[.!?:。！？])\s+|(?<=[。！？])")
 _WORDS = re.compile(r"[^\W\d_\u3040-\uffff]+(?:['’][a-z]+)?|[\u3040-\u9fff\uac00-\ud7af]|\d+")
 
 
@@ -38,6 +39,12 @@ def parted(query: str) -> tuple[str, list[str]]:
     if len(ask) > _ASK_HEAD + _ASK_TAIL:
         ask = f"{ask[:_ASK_HEAD]} {ask[-_ASK_TAIL:]}"
     return ask, pasted if asked else []
+
+
+def last(ask: str) -> str:
+    """Its last sentence, where it has several: what is asked often stands behind its story; else ''."""
+    sentences = [each for each in _SENTENCE.split(ask) if each.strip()]
+    return sentences[-1] if len(sentences) > 1 else ""
 
 
 def words(ask: str) -> list[str]:

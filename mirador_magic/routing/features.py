@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mirador_magic.routing import cues
-from mirador_magic.routing.ask import parted, words
+from mirador_magic.routing.ask import last, parted, words
 
-LENGTHS = (1, 2, 3, 5, 8, 12, 17, 24, 34, 50, 80)  # words: the ends of what counts as one length
+_LENGTHS = (1, 2, 3, 5, 8, 12, 17, 24, 34, 50, 80)  # words: the ends of what counts as one length
 _MARK, _CUE, _MEANING = 0.4, 0.3, 2.0  # how much of each kind a fit is to make use of
 
 _ENDS = re.compile(r"[.!?。！？](?=\s|$)|[。！？]")
@@ -19,7 +19,8 @@ _ENDS = re.compile(r"[.!?。！？](?=\s|$)|[。！？]")
 
 @dataclass(frozen=True)
 class Features:
-    """`marks` are counts and kinds ("#…"), `cues` by name ("?…") with the words each was seen in.
+    """`marks` are counts and kinds ("#…"); `cues` by name ("?…", in the last of several sentences "!…"),
+    with the words each was seen in.
 
     `said` are its words, each once; `pairs` two in a row; `grams` pieces of 2 to 4 characters.
     """
@@ -48,9 +49,11 @@ def features(query: str) -> Features:
     ask, pasted = parted(query)
     spoken = words(ask)
     text = f" {' '.join(ask.split())} "
+    end = last(ask)
+    signs = {f"!{name}": seen for name, seen in cues.found(end).items()}
     return Features(
-        _marks(ask, spoken, pasted),
-        {f"?{name}": seen for name, seen in cues.found(ask).items()},
+        _marks(ask, spoken, pasted) + ([f"#last{_length(words(end))}"] if end else []),
+        signs | {f"?{name}": seen for name, seen in cues.found(ask).items()},
         list(dict.fromkeys(spoken)),
         list(dict.fromkeys(f"{one} {other}" for one, other in itertools.pairwise(spoken))),
         {text[at : at + size] for size in (2, 3, 4) for at in range(len(text) - size + 1)},
@@ -59,8 +62,7 @@ def features(query: str) -> Features:
 
 def _marks(ask: str, spoken: Sequence[str], pasted: Sequence[str]) -> list[str]:
     """What is counted: the ask's length, its sentences and marks, and what was pasted."""
-    length = next((end for end in LENGTHS if len(spoken) <= end), 999)
-    marks = [f"#words{length}", f"#sentences{min(len(_ENDS.findall(ask)), 4)}"]
+    marks = [f"#words{_length(spoken)}", f"#sentences{min(len(_ENDS.findall(ask)), 4)}"]
     marks.append(f"#commas{min(ask.count(',') + ask.count('，') + ask.count('、'), 4)}")
     marks.append(f"#questions{min(ask.count('?') + ask.count('？'), 2)}")
     marks += ["#ends?"] if ask.endswith(("?", "？")) else []
@@ -71,3 +73,7 @@ def _marks(ask: str, spoken: Sequence[str], pasted: Sequence[str]) -> list[str]:
             ["#error"] if any("Error" in line or "Traceback" in line for line in pasted) else []
         )
     return marks
+
+
+def _length(spoken: Sequence[str]) -> int:
+    return next((end for end in _LENGTHS if len(spoken) <= end), 999)

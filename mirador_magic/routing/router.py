@@ -38,8 +38,8 @@ FIRST = ("quick_response",)  # what every route begins with
 WEIGHTS = Path(__file__).parent.parent / "models" / "router.json"
 MEANINGS = WEIGHTS.with_name("router-words.json")
 
-# COSTS[truth][answer]: a complex question cut short loses the answer, the other way costs time.
-COSTS = ((0.0, 1.0, 1.6), (1.0, 0.0, 1.0), (2.2, 1.1, 0.0))
+# COSTS[truth][answer]: a complex question cut short loses the answer, the other way costs two stages' time.
+COSTS = ((0.0, 1.0, 2.2), (1.0, 0.0, 1.0), (2.5, 1.1, 0.0))
 UNSURE = 0.4  # a likelihood under which nothing is likely enough
 
 
