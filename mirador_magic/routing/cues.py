@@ -1,7 +1,7 @@
 """Signs of what kind of answer is asked for, in en, de, es and zh: features of the router, and its reasons.
 
-How much each of them counts, and for what, is fitted; `KINDS` says for which complexity one may be told
-to a reader as a reason.
+How much each of them counts, and for what, is fitted; `of` says for which complexity one may be told to a
+reader as a reason.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ CUES: Mapping[str, Cue] = {
     "fact": _cue(
         "asks for one fact",
         _SIMPLE,
-        r"\b(?:who|when|where)(?:['’]s)? (?:is|are|was|were|did|do|does|won|wrote|invented|painted|discovered)\b",
-        r"^(?:and |so |ok |hey )?(?:who|when|where|which (?!\w+ (?:should|would|do we)))\b",
-        r"\bhow (?:many|much|old|tall|far|high|big|heavy|long is|long was|deep)\b",
-        r"\b(?:what|which) (?:year|day|date|time|port|colou?r|country|city|language|number|version|size|key|flag"
-        r"|option|command|method|function|package|class|operator|shortcut|one|word|file|line|column|http)\b",
-        r"\b(?:capital|population|boiling|melting|currency|formula|symbol|unit|value|default|speed|distance|atomic"
-        r"|half-life|range) (?:of|for|in|port|point|number)\b",
-        r"\bwie ?viele?\b|\bwann\b|^w(?:er|o) |\bhauptstadt\b",
-        r"\bcu[áa]nt[oa]s?\b|\bqui[ée]n\b|\bcu[áa]ndo\b|\bd[óo]nde\b|多少|谁|哪里|哪年|哪一年|首都|几",
+        r"\b(?:(?:who|when|where)(?:['’]s)? (?:is|are|was|were|did|do|does|won|wrote|invented|painted|discovered)"
+        r"|how (?:many|much|old|tall|far|high|big|heavy|long is|long was|deep)"
+        r"|(?:what|which) (?:year|day|date|time|port|colou?r|country|city|language|number|version|size|key|flag"
+        r"|option|command|method|function|package|class|operator|shortcut|one|word|file|line|column|http)"
+        r"|(?:capital|population|boiling|melting|currency|formula|symbol|unit|value|default|speed|distance|atomic"
+        r"|half-life|range) (?:of|for|in|port|point|number)"
+        r"|wie ?viele?|wann|hauptstadt|cu[áa]nt[oa]s?|qui[ée]n|cu[áa]ndo|d[óo]nde)\b",
+        r"^(?:and |so |ok |hey )?(?:who|when|where|wer|wo|which (?!\w+ (?:should|would|do we)))\b",
+        r"多少|谁|哪里|哪年|哪一年|首都|几",
     ),
     "meaning": _cue(
         "asks for a word or its meaning",
         _SIMPLE,
         r"\b(?:stands? for|abbreviation|abbr|acronym|synonyms?|antonym|opposite of|plural|spell(?:ed|ing)?"
-        r"|another word|meaning of|means?|definition|define|past tense|rhymes?|called|latin for)\b",
-        r"\b(?:in|into|to|auf|al|en) (?:english|french|german|spanish|italian|latin|englisch|deutsch|spanisch"
-        r"|español|inglés)\b",
-        r"\b(?:abkürzung|bedeutet|heißt|wofür steht|sinónimo|significa|traduce)\b|什么意思|怎么说|怎么写",
+        r"|another word|meaning of|means?|definition|define|past tense|rhymes?|called|latin for"
+        r"|(?:in|into|to|auf|al|en) (?:english|french|german|spanish|italian|latin|englisch|deutsch|spanisch"
+        r"|español|inglés)|abkürzung|bedeutet|heißt|wofür steht|sinónimo|significa|traduce)\b",
+        r"什么意思|怎么说|怎么写",
     ),
     "command": _cue(
         "asks for a command",
@@ -70,7 +70,7 @@ CUES: Mapping[str, Cue] = {
         r"^(?:please |bitte |por favor )?(?:convert|translate|sort|reverse|replace|rename|round|correct|count|format"
         r"|remove|list|capitali[sz]e|put|turn|fill|return|extract|add|complete|übersetze|sortiere|zähle|traduce"
         r"|ordena|corrige|convierte)\b",
-        r"\d ?(?:%|percent|kg|lb|lbs|km|mi|c|f|cm|ft|usd|eur|celsius|fahrenheit)\b.*\b(?:in|to|of|into|as|of)\b",
+        r"\d ?(?:%|(?:percent|kg|lbs?|km|mi|c|f|cm|ft|usd|eur|celsius|fahrenheit)\b).*\b(?:in|to|of|into|as|of)\b",
         r"\d ?[-+*/x×^] ?\d|翻译|换算|等于",
     ),
     "brief": _cue(
@@ -79,21 +79,20 @@ CUES: Mapping[str, Cue] = {
         r"\b(?:in|with|use|give|return|just|only) (?:(?:just|me|only|the|one|a single|a|two|three|five|at most) )*"
         r"(?:word|line|sentence|number|name|title|value)s?\b",
         r"\b(?:just|only|nothing but|one) (?:the|a)?\b ?(?:name|number|answer|word|line|value|code|year|list)\b",
-        r"\bin (?:einem (?:wort|satz)|una palabra|una frase)\b|\bnur\b|\bsolo\b|只要|一句话",
+        r"\b(?:in (?:einem (?:wort|satz)|una palabra|una frase)|nur|solo)\b|只要|一句话",
     ),
-    "why": _cue("asks why", _MEDIUM, r"\bwhy\b|\bhow come\b|\bwarum\b|\bwieso\b|por ?qué\b|为什么|为啥|怎么会"),
+    "why": _cue("asks why", _MEDIUM, r"\b(?:why|how come|warum|wieso|por ?qué)\b|为什么|为啥|怎么会"),
     "how": _cue(
         "asks how",
         _MEDIUM,
-        r"\bhow (?:do|does|did|is|are|can|could|would i|to|come)\b|\bhow \w+ works?\b|\bexplain\b|\beli5\b"
-        r"|\bwhat makes\b|\bwhat happens\b|\bwie (?:funktioniert|geht|kann|mache|macht)\b|\berklär\w*",
-        r"\bc[óo]mo\b|\bexplica\w*|怎么|如何|解释|原理",
+        r"\b(?:how (?:do|does|did|is|are|can|could|would i|to|\w+ works?)|explain|eli5|what (?:makes|happens)"
+        r"|wie (?:funktioniert|geht|kann|mache|macht)|erklär\w*|c[óo]mo|explica\w*)\b|怎么|如何|解释|原理",
     ),
     "compare": _cue(
         "compares",
         _MEDIUM,
-        r"\bvs\.?\b|\bversus\b|\bdifferences?\b|\bcompared?\b|\bbetter\b|\bpros and cons\b|\bunterschied\w*",
-        r"\bdiferencias?\b|区别|不同|哪个好|^\S+(?: \S+)? (?:or|oder|o) \S+(?: \S+){0,5}$",
+        r"\b(?:vs|versus|differences?|compared?|better|pros and cons|unterschied\w*|diferencias?)\b|区别|不同|哪个好",
+        r"^\S+(?: \S+)? (?:or|oder|o) \S+(?: \S+){0,5}$",
     ),
     "text": _cue(
         "asks for a text",
@@ -118,12 +117,10 @@ CUES: Mapping[str, Cue] = {
     "decide": _cue(
         "is a decision to weigh",
         _COMPLEX,
-        r"\bshould (?:i|we|they|my|our)\b",
-        r"\bdo (?:i|we) (?:stay|go|sell|quit|move|keep|hire|fire|outsource|leave)\b",
-        r"\bwhat (?:should|do|would|can) (?:i|we|you) do\b",
-        r"\b(?:quit|stay|sell|leave|hire|fire|move|emigrate|settle|buy|merge|split|divorce|pivot|accept)\b.* or\b",
-        r"\bor (?:quit|stay|sell|leave|hire|wait|not|go|rent|build|keep)\b|\bworth it\b",
-        r"\bsollen? (?:ich|wir)\b|\bdebería\w*|\bkündigen\b|要不要|该不该|应该",
+        r"\b(?:should (?:i|we|they|my|our)|do (?:i|we) (?:stay|go|sell|quit|move|keep|hire|fire|outsource|leave)"
+        r"|what (?:should|do|would|can) (?:i|we|you) do|worth it|sollen? (?:ich|wir)|debería\w*|kündigen"
+        r"|(?:quit|stay|sell|leave|hire|fire|move|emigrate|settle|buy|merge|split|divorce|pivot|accept)\b.* or"
+        r"|or (?:quit|stay|sell|leave|hire|wait|not|go|rent|build|keep))\b|要不要|该不该|应该",
     ),
     "move": _cue(
         "is a change of something that runs",
@@ -135,7 +132,7 @@ CUES: Mapping[str, Cue] = {
         "names time, people or money",
         _COMPLEX,
         r"\b(?:budget|deadline|runway|money|afford|no time|weeks?|months?|years?|people|staff|team|teams|engineers"
-        r"|devs|students|users|customers|kids|euros?|k|eur|usd|gb|tb|leute|mitarbeiter|monate|wochen|meses|semanas"
+        r"|devs|students|users|customers|euros?|k|eur|usd|gb|tb|leute|mitarbeiter|monate|wochen|meses|semanas"
         r"|personas|presupuesto)\b|预算|团队|个月|个人",
     ),
     "ours": _cue(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mirador_magic.routing import cues
@@ -29,9 +29,9 @@ class Features:
     cues: Mapping[str, str]
     said: Sequence[str]
     pairs: Sequence[str]
-    grams: Collection[str]
+    grams: Sequence[str]
 
-    def weighed(self) -> Iterator[tuple[Collection[str], float]]:
+    def weighed(self) -> Iterator[tuple[Sequence[str], float]]:
         """Features that a fit has a weight for each, and how much each of them counts."""
         named = (*self.said, *self.pairs)
         yield self.marks, _MARK
@@ -56,7 +56,7 @@ def features(query: str) -> Features:
         signs | {f"?{name}": seen for name, seen in cues.found(ask).items()},
         list(dict.fromkeys(spoken)),
         list(dict.fromkeys(f"{one} {other}" for one, other in itertools.pairwise(spoken))),
-        {text[at : at + size] for size in (2, 3, 4) for at in range(len(text) - size + 1)},
+        list(dict.fromkeys(text[at : at + n] for n in (2, 3, 4) for at in range(len(text) - n + 1))),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from mirador_magic.routing.cues import CUES
 from mirador_magic.routing.features import Features
@@ -28,38 +28,54 @@ _ELSE = (
     "nothing in it asks for less or more",
     "reads like a large matter",
 )
+# They count, and tell a reader nothing; nor does a word of three letters.
+_LITTLE = frozenset(
+    "about after also another back been before being between both came come could does doing done down each else "
+    "even ever every from gets getting give goes going good have here hers into just keep know last like made make "
+    "many more most much must need next none only other over please really right same says should some still such "
+    "take than that their them then there these they thing things this those through time under until very want "
+    "were what when where which while whom whose will with without would your yours "
+    "aber alle auch beim damit dann dass deine denn dies diese doch eine einem einen einer eines haben habe hier "
+    "ihre immer kann kein keine mehr mich mein meine mich muss nach nicht noch oder ohne sein seine sich sind über "
+    "unser unsere unter viel vom wird wenn wieder zum zwei "
+    "algo ante años como cuando desde donde ella ellos entre eres esta este esto estos hace hacia hasta hay mucho "
+    "nada nuestra para pero porque puede qué sobre solo somos también tengo tiene todo todos unos".split()
+)
 
 
 def reasons(read: Features, place: int, lead: Callable[[str], float]) -> tuple[str, ...]:
-    """What spoke most for the complexity at this place: signs, then marks, then words; never none.
+    """What spoke for the complexity at this place, the strongest first: signs and marks, else words.
 
-    `lead` tells how much more a feature spoke for it than for the others.
+    `lead` tells how much more a feature spoke for it than for the others. One reason at least.
     """
-    signs = [
-        (name, _quoted(CUES[name[1:]].told, seen))
-        for name, seen in read.cues.items()
+    seen = {
+        name: (CUES[name[1:]].told, f" (“{_cut(words)}”)")
+        for name, words in read.cues.items()
         if CUES[name[1:]].of == place
-    ]
-    marks = [(name, _MARKS[name][0]) for name in read.marks if place in _MARKS.get(name, ("", ()))[1]]
-    # The little words count, and tell a reader nothing.
-    words = [(word, f"“{word}”") for word in read.said if word.isalpha() and len(word) > 3]
-    told = [
-        text
-        for kind in (signs, marks, words)
-        for weight, text in sorted(((lead(name), text) for name, text in kind), reverse=True)
-        if weight > _LEAST
-    ]
-    if len(read.said) <= _FEW and not signs:
-        told = [_IN_FEW_WORDS[place], *told]
-    return tuple(dict.fromkeys(told or [_ELSE[place]]))[:_TOLD]
+    }
+    seen |= {
+        name: (_MARKS[name][0], "") for name in read.marks if place in _MARKS.get(name, ("", ()))[1]
+    }
+    spoke = sorted(((lead(name), name) for name in seen), reverse=True)
+    told = dict(seen[name] for weight, name in reversed(spoke) if weight > _LEAST)
+    if told:
+        return tuple(f"{what}{where}" for what, where in reversed(told.items()))[:_TOLD]
+    if len(read.said) <= _FEW:
+        return (_IN_FEW_WORDS[place],)
+    words = sorted(((lead(word), word) for word in read.said if _tells(word)), reverse=True)
+    return tuple(f"“{word}”" for weight, word in words if weight > _LEAST)[:_TOLD] or (_ELSE[place],)
 
 
-def unsure(shares: dict[str, float]) -> tuple[str, ...]:
+def unsure(shares: Mapping[str, float]) -> tuple[str, ...]:
     """Why the middle was taken though another was likelier."""
-    likely = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+    likely = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
     return (f"the middle, as it is unsure: {likely}",)
 
 
-def _quoted(told: str, seen: str) -> str:
-    seen = " ".join(seen.split())
-    return f"{told} (“{seen if len(seen) <= _QUOTED else seen[: _QUOTED - 1] + '…'}”)"
+def _tells(word: str) -> bool:
+    return word.isalpha() and len(word) > 3 and word not in _LITTLE
+
+
+def _cut(words: str) -> str:
+    words = " ".join(words.split())
+    return words if len(words) <= _QUOTED else f"{words[: _QUOTED - 1]}…"

@@ -47,7 +47,7 @@ UNSURE = 0.4  # a likelihood under which nothing is likely enough
 class Route:
     """Which stages a question needs. `probabilities` are of each complexity, and sum to 1.
 
-    `reasons` are the question's marks and words that spoke most for it, the strongest first.
+    `reasons` are what in the question spoke most for it, the strongest first; or that it is unsure.
     """
 
     complexity: Complexity
@@ -57,7 +57,7 @@ class Route:
 
     def __str__(self) -> str:
         share = f"{self.complexity} ({100 * self.probabilities[self.complexity]:.0f} %)"
-        return f"{share}: {', '.join(self.reasons)}" if self.reasons else share
+        return f"{share}: {', '.join(self.reasons)}"
 
 
 Row = Sequence[float]  # for simple, medium and complex
@@ -73,9 +73,9 @@ class Weights:
     step: float
 
 
-def route(query: str, weights: Weights | None = None) -> Route:
-    """How large an answer this needs, and so which stages. `weights` are the package's own if None."""
-    weights = weights or load()
+def route(query: str) -> Route:
+    """How large an answer this needs, and so which stages."""
+    weights = load()
     read = features(query)
     likely = _likely(_scores(read, weights))
     place = decide(likely)
@@ -100,14 +100,9 @@ def decide(likely: Sequence[float]) -> int:
 
 @functools.cache
 def load() -> Weights:
-    """The package's own weights."""
-    return read(WEIGHTS, MEANINGS)
-
-
-def read(weights: Path, meanings: Path) -> Weights:
     """What `training.router` wrote: weights as numbers, those of words as a byte each."""
-    fitted = json.loads(weights.read_text(encoding="utf-8"))
-    table = json.loads(meanings.read_text(encoding="utf-8"))
+    fitted = json.loads(WEIGHTS.read_text(encoding="utf-8"))
+    table = json.loads(MEANINGS.read_text(encoding="utf-8"))
     rows = struct.iter_unpack("3b", base64.b64decode(table["rows"]))
     words = dict(zip(table["words"].split(" "), rows, strict=True))
     return Weights(fitted["bias"], fitted["weights"], words, table["step"])
@@ -115,8 +110,10 @@ def read(weights: Path, meanings: Path) -> Weights:
 
 def _scores(read: Features, weights: Weights) -> list[float]:
     simple, medium, complex_ = weights.bias
+    groups: list[tuple[Mapping[str, Row], Sequence[str], float]]
     groups = [(weights.features, *group) for group in read.weighed()]
-    for table, names, share in (*groups, (weights.meanings, read.said, weights.step * read.meaning())):
+    groups.append((weights.meanings, read.said, weights.step * read.meaning()))
+    for table, names, share in groups:
         for name in names:
             if row := table.get(name):
                 simple += share * row[0]

