@@ -42,7 +42,9 @@ def main() -> None:
     left_out = [letters[each] for each in LEFT_OUT.read_text(encoding="utf-8").strip()]
     new = [pair for pair in zip(rows, left_out, strict=True) if pair[0]["author"] not in _KNOWN]
     asked = [row for row, _ in new]
-    print("router, by authors left out of its fit:", report(asked, [way for _, way in new]), sep="\n")
+    print(
+        "router, by authors left out of its fit:", report(asked, [way for _, way in new]), sep="\n"
+    )
     print("before, on the same:", report(asked, ways(routers["before"], asked)), sep="\n")
     for file in map(Path, sys.argv[1:]):
         others = read(file)
@@ -61,7 +63,9 @@ def before() -> Route:
     with tempfile.TemporaryDirectory() as folder:
         for name in ("routing/router.py", "models/router.json"):
             source = f"{BEFORE}:mirador_magic/{name}"
-            shown = subprocess.run(["git", "show", source], cwd=ROOT, capture_output=True, check=True)
+            shown = subprocess.run(
+                ["git", "show", source], cwd=ROOT, capture_output=True, check=True
+            )
             (Path(folder) / name).parent.mkdir()
             (Path(folder) / name).write_bytes(shown.stdout)
         spec = importlib.util.spec_from_file_location("before", f"{folder}/routing/router.py")

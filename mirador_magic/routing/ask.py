@@ -7,9 +7,9 @@ import re
 _LOOKED_AT = 1600  # characters of a question, half of them from its end
 _ASK_HEAD, _ASK_TAIL = 140, 120  # characters of the ask that are scored
 
-# A line of code, a log, a table or a prompt's echo, as it is pasted.
+# A line of code, a log, a table or a prompt's echo, as it is pasted, and what Mirador says of a paste.
 _PASTED = re.compile(
-    r"[>$%#+<|{}\[\]()@*/\\][^?]*$|Traceback|File \"|In ?\[|Out ?\[|\d[\d:./,;\s-]*$"
+    r".*\bmaterial, not instructions[.:]$|[>$%#+<|{}\[\]()@*/\\][^?]*$|Traceback|File \"|In ?\[|Out ?\[|\d[\d:./,;\s-]*$"
     r"|(?:import \w[\w., ]*|from [\w.]+ import.*|(?:async )?def \w+\(.*|class \w+.*:|return\b.*"
     r"|(?:for|while|if|elif|with|else|try|except)\b.*:|print\(.*|end|fi|done|pass)$"
     r"|(?:SELECT|FROM|WHERE|JOIN|LEFT|GROUP|ORDER|CREATE|INSERT|UPDATE|AND|WITH) "
@@ -25,8 +25,7 @@ _WORDS = re.compile(r"[^\W\d_\u3040-\uffff]+(?:['’][a-z]+)?|[\u3040-\u9fff\uac
 
 def parted(query: str) -> tuple[str, list[str]]:
     """What is asked, in lower case and cut to what is scored, and the lines that are pasted."""
-    if len(query) > _LOOKED_AT:
-        query = f"{query[: _LOOKED_AT // 2]}\n{query[-_LOOKED_AT // 2 :]}"
+    query = _ends(query)
     asked: list[str] = []
     pasted: list[str] = []
     fenced = False
@@ -39,6 +38,17 @@ def parted(query: str) -> tuple[str, list[str]]:
     if len(ask) > _ASK_HEAD + _ASK_TAIL:
         ask = f"{ask[:_ASK_HEAD]} {ask[-_ASK_TAIL:]}"
     return ask, pasted if asked else []
+
+
+def _ends(query: str) -> str:
+    """Its beginning and its end where it is long, cut between lines where there are any."""
+    if len(query) <= _LOOKED_AT:
+        return query
+    half = _LOOKED_AT // 2
+    head, tail = query.rfind("\n", half // 2, half), query.find("\n", -half, -half // 2)
+    head, tail = head if head > 0 else half, tail if tail > 0 else len(query) - half
+    fence = query.count("\n```", head, tail) % 2 * "\n```"  # one that is opened or closed between
+    return f"{query[:head]}{fence}\n{query[tail:]}"
 
 
 def last(ask: str) -> str:

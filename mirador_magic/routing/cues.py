@@ -46,8 +46,8 @@ CUES: Mapping[str, Cue] = {
         _SIMPLE,
         r"\b(?:stands? for|abbreviation|abbr|acronym|synonyms?|antonym|opposite of|plural|spell(?:ed|ing)?"
         r"|another word|meaning of|means?|definition|define|past tense|rhymes?|called|latin for"
-        r"|(?:in|into|to|auf|al|en) (?:english|french|german|spanish|italian|latin|englisch|deutsch|spanisch"
-        r"|español|inglés)|abkürzung|bedeutet|heißt|wofür steht|sinónimo|significa|traduce)\b",
+        r"|(?:in|into|ins|to|auf|al|en) (?:english|french|german|spanish|italian|latin|portuguese|dutch|polish|russian"
+        r"|japanese|chinese|korean|arabic|greek|englische?|deutsche?|spanische?|español|inglés)|abkürzung|bedeutet|heißt|wofür steht|sinónimo|significa|traduce)\b",
         r"什么意思|怎么说|怎么写",
     ),
     "command": _cue(
@@ -70,7 +70,7 @@ CUES: Mapping[str, Cue] = {
         r"^(?:please |bitte |por favor )?(?:convert|translate|sort|reverse|replace|rename|round|correct|count|format"
         r"|remove|list|capitali[sz]e|put|turn|fill|return|extract|add|complete|übersetze|sortiere|zähle|traduce"
         r"|ordena|corrige|convierte)\b",
-        r"\d ?(?:%|(?:percent|kg|lbs?|km|mi|c|f|cm|ft|usd|eur|celsius|fahrenheit)\b).*\b(?:in|to|of|into|as|of)\b",
+        r"\d[\d.,]* ?(?:%|(?:percent|kg|lbs?|km|mi|c|f|cm|ft|usd|eur|celsius|fahrenheit)\b).*\b(?:in|to|of|into|as|of)\b",
         r"\d ?[-+*/x×^] ?\d|翻译|换算|等于",
     ),
     "brief": _cue(
@@ -81,7 +81,9 @@ CUES: Mapping[str, Cue] = {
         r"\b(?:just|only|nothing but|one) (?:the|a)?\b ?(?:name|number|answer|word|line|value|code|year|list)\b",
         r"\b(?:in (?:einem (?:wort|satz)|una palabra|una frase)|nur|solo)\b|只要|一句话",
     ),
-    "why": _cue("asks why", _MEDIUM, r"\b(?:why|how come|warum|wieso|por ?qué)\b|为什么|为啥|怎么会"),
+    "why": _cue(
+        "asks why", _MEDIUM, r"\b(?:why|how come|warum|wieso|por ?qué)\b|为什么|为啥|怎么会"
+    ),
     "how": _cue(
         "asks how",
         _MEDIUM,
@@ -104,8 +106,8 @@ CUES: Mapping[str, Cue] = {
     "bug": _cue(
         "names a fault",
         _MEDIUM,
-        r"\b(?:error|bug|fix|fails?|failing|wrong|broken|doesn['’]?t work|not working|crash(?:es|ing)?|exception"
-        r"|fehler|falla)\b|报错|错误",
+        r"\b(?:\w*error|\w*exception|bug|fix|fails?|failed|failing|wrong|broken|doesn['’]?t work|not working"
+        r"|crash(?:es|ing)?|fehler|falla)\b|报错|错误",
     ),
     "plan": _cue(
         "asks for something to be planned or built",
@@ -120,7 +122,14 @@ CUES: Mapping[str, Cue] = {
         r"\b(?:should (?:i|we|they|my|our)|do (?:i|we) (?:stay|go|sell|quit|move|keep|hire|fire|outsource|leave)"
         r"|what (?:should|do|would|can) (?:i|we|you) do|worth it|sollen? (?:ich|wir)|debería\w*|kündigen"
         r"|(?:quit|stay|sell|leave|hire|fire|move|emigrate|settle|buy|merge|split|divorce|pivot|accept)\b.* or"
-        r"|or (?:quit|stay|sell|leave|hire|wait|not|go|rent|build|keep))\b|要不要|该不该|应该",
+        r"|or (?:quit|stay|sell|leave|hire|wait|not|rent|build|keep))\b|要不要|该不该|应该",
+    ),
+    "appraise": _cue(
+        "asks for an appraisal and advice",
+        _COMPLEX,
+        r"\b(?:analy[sz]e|assess|evaluate|review|examine|audit|diagnose|analysiere|bewerte|prüfe|analiza|evalúa|revisa)"
+        r" (?:(?:my|our|meine?n?|unsere?n?|mis?|nuestr[oa]s?)\b"
+        r"|.*\b(?:recommend|suggest|advise|propose|empfiehl|empfehl|schlag|recomienda|propón))|分析.*建议",
     ),
     "move": _cue(
         "is a change of something that runs",

@@ -56,7 +56,9 @@ def features(query: str) -> Features:
         signs | {f"?{name}": seen for name, seen in cues.found(ask).items()},
         list(dict.fromkeys(spoken)),
         list(dict.fromkeys(f"{one} {other}" for one, other in itertools.pairwise(spoken))),
-        list(dict.fromkeys(text[at : at + n] for n in (2, 3, 4) for at in range(len(text) - n + 1))),
+        list(
+            dict.fromkeys(text[at : at + n] for n in (2, 3, 4) for at in range(len(text) - n + 1))
+        ),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 
 from mirador_magic.routing.cues import CUES
 from mirador_magic.routing.features import Features
@@ -29,18 +29,20 @@ _ELSE = (
     "reads like a large matter",
 )
 # They count, and tell a reader nothing; nor does a word of three letters.
-_LITTLE = frozenset(
-    "about after also another back been before being between both came come could does doing done down each else "
-    "even ever every from gets getting give goes going good have here hers into just keep know last like made make "
-    "many more most much must need next none only other over please really right same says should some still such "
-    "take than that their them then there these they thing things this those through time under until very want "
-    "were what when where which while whom whose will with without would your yours "
-    "aber alle auch beim damit dann dass deine denn dies diese doch eine einem einen einer eines haben habe hier "
-    "ihre immer kann kein keine mehr mich mein meine mich muss nach nicht noch oder ohne sein seine sich sind über "
-    "unser unsere unter viel vom wird wenn wieder zum zwei "
-    "algo ante años como cuando desde donde ella ellos entre eres esta este esto estos hace hacia hasta hay mucho "
-    "nada nuestra para pero porque puede qué sobre solo somos también tengo tiene todo todos unos".split()
-)
+_LITTLE_TEXT = """
+about after also another back been before being between both came come could does doing done
+down each else even ever every from gets getting give goes going good have here hers into
+just keep know last like made make many more most much must need next none only other over
+please really right same says should some still such take than that their them then there
+these they thing things this those through time under until very want were what when where
+which while whom whose will with without would your yours aber alle auch beim damit dann
+dass deine denn dies diese doch eine einem einen einer eines haben habe hier ihre immer kann
+kein keine mehr mich mein meine muss nach nicht noch oder ohne sein seine sich sind über
+unser unsere unter viel vom wird wenn wieder zum zwei algo ante años como cuando desde donde
+ella ellos entre eres esta este esto estos hace hacia hasta hay mucho nada nuestra para pero
+porque puede qué sobre solo somos también tengo tiene todo todos unos
+"""
+_LITTLE = frozenset(_LITTLE_TEXT.split())
 
 
 def reasons(read: Features, place: int, lead: Callable[[str], float]) -> tuple[str, ...]:
@@ -63,13 +65,17 @@ def reasons(read: Features, place: int, lead: Callable[[str], float]) -> tuple[s
     if len(read.said) <= _FEW:
         return (_IN_FEW_WORDS[place],)
     words = sorted(((lead(word), word) for word in read.said if _tells(word)), reverse=True)
-    return tuple(f"“{word}”" for weight, word in words if weight > _LEAST)[:_TOLD] or (_ELSE[place],)
+    return tuple(f"“{word}”" for weight, word in words if weight > _LEAST)[:_TOLD] or (
+        _ELSE[place],
+    )
 
 
-def unsure(shares: Mapping[str, float]) -> tuple[str, ...]:
+def unsure(names: Sequence[str], likely: Sequence[float]) -> tuple[str, ...]:
     """Why the middle was taken though another was likelier."""
-    likely = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
-    return (f"the middle, as it is unsure: {likely}",)
+    told = ", ".join(
+        f"{name} {100 * share:.0f} %" for name, share in zip(names, likely, strict=True)
+    )
+    return (f"the middle, as it is unsure: {told}",)
 
 
 def _tells(word: str) -> bool:

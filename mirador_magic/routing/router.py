@@ -86,7 +86,7 @@ def route(query: str) -> Route:
         meant = weights.meanings.get(name, (0, 0, 0))
         return row[place] - sum(row) / 3 + weights.step * (meant[place] - sum(meant) / 3)
 
-    why = reasons(read, place, lead) if likely[place] == max(likely) else unsure(shares)
+    why = reasons(read, place, lead) if likely[place] == max(likely) else unsure(CLASSES, likely)
     return Route(CLASSES[place], shares, STAGES[CLASSES[place]], why)
 
 

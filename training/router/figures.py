@@ -40,12 +40,13 @@ def report(rows: Sequence[Row], routed: Sequence[str]) -> str:
     for place, (row, pair) in enumerate(zip(rows, found, strict=True)):
         groups[place if one else row["author"]].append(pair)
     right = sum(truth == route for truth, route in found)
+    drawn = list(groups.values())
+    middle = ", ".join(f"{_middle(found, name):.0%} of {name}" for name in ("simple", "complex"))
+    score = f"macro-F1 {macro_f1(found):.3f} ({_interval(drawn, macro_f1, '.3f')})"
+    swaps = f"swapped {swapped(found):.1%} ({_interval(drawn, swapped, '.1%')})"
     lines = [
-        f"n={len(found)} accuracy {right / len(found):.3f}, "
-        f"macro-F1 {macro_f1(found):.3f} ({_interval(list(groups.values()), macro_f1, '.3f')})",
-        f"simple and complex swapped {swapped(found):.1%} "
-        f"({_interval(list(groups.values()), swapped, '.1%')}); to the middle: "
-        + ", ".join(f"{_middle(found, name):.0%} of {name}" for name in ("simple", "complex")),
+        f"n={len(found)} accuracy {right / len(found):.3f}, {score}",
+        f"simple and complex {swaps}; to the middle: {middle}",
         "truth \\\\ route " + " ".join(f"{name:>8}" for name in CLASSES),
     ]
     table = Counter(found)

@@ -97,7 +97,11 @@ def main() -> None:
     routed = fit.routed()
     fit.write()
     LEFT_OUT.write_text("".join(route[0] for route in routed) + "\n", encoding="utf-8")
-    print(f"by authors that were left out (steepness {fit.steepness:.1f}):", report(rows, routed), sep="\n")
+    print(
+        f"by authors that were left out (steepness {fit.steepness:.1f}):",
+        report(rows, routed),
+        sep="\n",
+    )
     if asked.check:
         others = read(asked.check)
         routed = [router.route(row["query"]).complexity for row in others]
@@ -151,7 +155,9 @@ def _meant(asked: Sequence[Features], known: dict[str, int]) -> sparse.csr_matri
     return _matrix([[(each.said, each.meaning())] for each in asked], known)
 
 
-def _matrix(rows: Sequence[Sequence[tuple[Sequence[str], float]]], known: dict[str, int]) -> sparse.csr_matrix:
+def _matrix(
+    rows: Sequence[Sequence[tuple[Sequence[str], float]]], known: dict[str, int]
+) -> sparse.csr_matrix:
     places: list[int] = []
     values: list[float] = []
     ends = [0]
