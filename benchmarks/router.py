@@ -64,8 +64,10 @@ def before() -> Route:
         for name in ("routing/router.py", "models/router.json"):
             source = f"{BEFORE}:mirador_magic/{name}"
             shown = subprocess.run(
-                ["git", "show", source], cwd=ROOT, capture_output=True, check=True
+                ["git", "show", source], cwd=ROOT, capture_output=True, check=False
             )
+            if shown.returncode:
+                raise SystemExit(f"no {source} in this checkout's history: git fetch --unshallow")
             (Path(folder) / name).parent.mkdir()
             (Path(folder) / name).write_bytes(shown.stdout)
         spec = importlib.util.spec_from_file_location("before", f"{folder}/routing/router.py")

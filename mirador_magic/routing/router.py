@@ -21,10 +21,10 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from mirador_magic.routing.features import Features, features
-from mirador_magic.routing.reasons import reasons, unsure
+if TYPE_CHECKING:
+    from mirador_magic.routing.features import Features
 
 Complexity = Literal["simple", "medium", "complex"]
 
@@ -75,6 +75,10 @@ class Weights:
 
 def route(query: str) -> Route:
     """How large an answer this needs, and so which stages."""
+    # These compile patterns: not before a question is asked.
+    from mirador_magic.routing.features import features
+    from mirador_magic.routing.reasons import reasons, unsure
+
     weights = load()
     read = features(query)
     likely = _likely(_scores(read, weights))

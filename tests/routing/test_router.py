@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -166,6 +168,12 @@ def test_a_word_that_no_query_had_counts_by_what_it_means() -> None:
         meant = router.route(f"{word} {word[::-1]}").probabilities
         assert meant != router.route(f"{word[::-1]} {word[::-1]}").probabilities
     assert len(weights.meanings) > 30000
+
+
+def test_nothing_of_it_is_loaded_before_a_question_is_asked() -> None:
+    code = "import sys, mirador_magic; print([name for name in sys.modules if '.routing.' in name])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['mirador_magic.routing.router']"
 
 
 def test_the_words_say_whose_they_are_and_under_which_licence() -> None:
