@@ -41,6 +41,12 @@ CUES: Mapping[str, Cue] = {
         r"^(?:and |so |ok |hey )?(?:who|when|where|wer|wo|which (?!\w+ (?:should|would|do we)))\b",
         r"多少|谁|哪里|哪年|哪一年|首都|几",
     ),
+    "what": _cue(
+        "asks what something is",
+        _SIMPLE,
+        r"^(?:what(?:['’]?s| is| are)|was (?:ist|sind)|¿?qué (?:es|son)) (?:(?:an?|the|eine?|der|die|das|une?|una|el|la) )?"
+        r"[\w-]+(?: [\w-]+)?\s?\??$|^(?:what is|who (?:is|was)) \w+\??$|^什么是.{1,8}$",
+    ),
     "meaning": _cue(
         "asks for a word or its meaning",
         _SIMPLE,

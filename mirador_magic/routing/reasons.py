@@ -22,7 +22,7 @@ _MARKS = {
     "#pasted": ("something is pasted", (1, 2)),
     "#error": ("an error is pasted", (1, 2)),
 }
-_IN_FEW_WORDS = ("a word or two", "a subject in few words", "a large matter in few words")
+_IN_FEW_WORDS = ("a few plain words", "a subject in few words", "a large matter in few words")
 _ELSE = (
     "nothing in it asks for more",
     "nothing in it asks for less or more",

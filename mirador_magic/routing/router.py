@@ -90,7 +90,8 @@ def route(query: str) -> Route:
         meant = weights.meanings.get(name, (0, 0, 0))
         return row[place] - sum(row) / 3 + weights.step * (meant[place] - sum(meant) / 3)
 
-    why = reasons(read, place, lead) if likely[place] == max(likely) else unsure(CLASSES, likely)
+    doubtful = place == 1 and likely[1] < max(likely)
+    why = unsure(CLASSES, likely) if doubtful else reasons(read, place, lead)
     return Route(CLASSES[place], shares, STAGES[CLASSES[place]], why)
 
 

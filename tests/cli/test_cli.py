@@ -347,7 +347,7 @@ def test_the_verbs_print_what_those_of_the_magic_print(mirador: Shell) -> None:
     tea = mirador("route", "tea?").out
     assert "stages: quick_response\n" in tea
     assert tea.startswith("simple (")
-    assert ": a word or two\n" in tea
+    assert ": a few plain words\n" in tea
     settings = mirador("settings", "--host", "127.0.0.1:9").out
     assert re.search(r"^host +127.0.0.1:9 +the command line$", settings, re.MULTILINE)
     assert "gemma2:9b  warm" in mirador("warm", "gemma2:9b").out
