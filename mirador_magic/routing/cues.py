@@ -44,8 +44,9 @@ CUES: Mapping[str, Cue] = {
     "what": _cue(
         "asks what something is",
         _SIMPLE,
-        r"^(?:what(?:['’]?s| is| are)|was (?:ist|sind)|¿?qué (?:es|son)) (?:(?:an?|the|eine?|der|die|das|une?|una|el|la) )?"
-        r"[\w-]+(?: [\w-]+)?\s?\??$|^(?:what is|who (?:is|was)) \w+\??$|^什么是.{1,8}$",
+        r"^(?:what(?:['’]?s| is| are)|was (?:ist|sind)|¿?qué (?:es|son))"
+        r"(?= (?:(?:an?|the|eine?|der|die|das|una?|el|la) )?[\w-]+(?: [\w-]+)?\s?\??$)"
+        r"|^who (?:is|was)(?= \w+\??$)|^什么是(?=.{1,8}$)",
     ),
     "meaning": _cue(
         "asks for a word or its meaning",
@@ -62,7 +63,7 @@ CUES: Mapping[str, Cue] = {
         r"\b(?:command|shortcut|flag|syntax|one[- ]liner|function name|method|env var|regex|keyword"
         r"|tastenkürzel|befehl|comando|atajo)\b|命令|快捷键",
         r"^(?:git|pip|kubectl|docker|npm|ls|vim|tar|grep|sed|awk|css|html|sql|pandas|numpy|python|excel|latex|js)"
-        r" \S+(?: \S+){0,4}$",
+        r"(?= \S+(?: \S+){0,4}$)",
     ),
     "yesno": _cue(
         "asks for a yes or a no",

@@ -188,7 +188,7 @@ def test_the_words_say_whose_they_are_and_under_which_licence() -> None:
     [
         ("tea?", "a few plain words"),
         ("why is the sky blue", "asks why (“why”)"),
-        ("What is photosynthesis?", "asks what something is (“what is photosynthesis?”)"),
+        ("What is photosynthesis?", "asks what something is (“what is”)"),
         ("What is the capital of Peru?", "asks for one fact (“capital of”)"),
         ("what's 12% of 250", "asks for a small edit or sum (“12% of”)"),
         ("mean vs median", "compares (“vs”)"),
