@@ -1,8 +1,8 @@
 """How large an answer a question needs: simple, medium or complex, within a millisecond.
 
-A logistic regression in plain Python over words, character n-grams, a few counts, signs such as "asks
+A ridge regression in plain Python over words, character n-grams, a few counts, signs such as "asks
 why", and what the words mean. Its weights lie in `models/router.json`, which `training.router` makes from
-queries that were written for it. Meaning carries over to words that are in none of them: that of 31,744
+queries that were written for it. Meaning carries over to words that are in none of them: that of 24,939
 words is had from the token embeddings of SmolLM2, and since it is only summed up, `models/router-words.json`
 keeps of each word what its vector comes to in the fit, a byte for each complexity.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -167,7 +168,10 @@ def test_a_word_that_no_query_had_counts_by_what_it_means() -> None:
     for word in unseen:
         meant = router.route(f"{word} {word[::-1]}").probabilities
         assert meant != router.route(f"{word[::-1]} {word[::-1]}").probabilities
-    assert len(weights.meanings) > 30000
+    assert len(weights.meanings) > 20000
+    assert {"für", "qué", "café"} <= set(weights.meanings)
+    assert all(re.fullmatch(r"[^\W\d_]+", word) for word in weights.meanings)
+    assert not any("ġ" in word for word in weights.meanings)  # a space, as tokens spell it
 
 
 def test_nothing_of_it_is_loaded_before_a_question_is_asked() -> None:

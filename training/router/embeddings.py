@@ -14,8 +14,10 @@ import numpy as np
 from gguf import GGUFReader, dequantize
 
 DIRECTIONS = 96
-_SPACE = "Ġ"  # what a token begins with that begins a word
-_WORD = re.compile(r"[^\W\d_]+")
+_WORD = re.compile(r" [^\W\d_]+")
+_PRINTED = (*range(33, 127), *range(161, 173), *range(174, 256))  # bytes that stand for themselves
+_OTHERS = (byte for byte in range(256) if byte not in _PRINTED)  # those after the 256th letter
+_BYTES = {chr(byte): byte for byte in _PRINTED} | {chr(256 + n): b for n, b in enumerate(_OTHERS)}
 
 
 def vectors(model: Path) -> tuple[list[str], np.ndarray]:
@@ -32,10 +34,17 @@ def vectors(model: Path) -> tuple[list[str], np.ndarray]:
 
 
 def _places(tokens: list[str]) -> dict[str, list[int]]:
-    """Where the tokens of each word are: those behind a space, and where there are none, the others."""
-    behind: dict[str, list[int]] = defaultdict(list)
-    alone: dict[str, list[int]] = defaultdict(list)
+    """Where the tokens of each word are: those with a space before them, the others are pieces."""
+    places: dict[str, list[int]] = defaultdict(list)
     for place, token in enumerate(tokens):
-        if _WORD.fullmatch(word := token.removeprefix(_SPACE)):
-            (behind if token.startswith(_SPACE) else alone)[word.lower()].append(place)
-    return dict(sorted({**alone, **behind}.items()))
+        if _WORD.fullmatch(word := _text(token)):
+            places[word[1:].lower()].append(place)
+    return dict(sorted(places.items()))
+
+
+def _text(token: str) -> str:
+    """Its characters; '' where it is half of one. Each byte is written as a letter of its own (GPT-2)."""
+    try:
+        return bytes(_BYTES[letter] for letter in token).decode()
+    except (KeyError, UnicodeDecodeError):
+        return ""
