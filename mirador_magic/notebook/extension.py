@@ -66,7 +66,7 @@ def _prepare(magics: MiradorMagics) -> asyncio.Task[None] | None:
     async def bring() -> None:
         await asyncio.to_thread(importlib.import_module, "mirador_magic.views.panel")
         await asyncio.to_thread(importlib.import_module, "mirador_magic.interpolate")
-        await asyncio.to_thread(router.load)
+        await asyncio.to_thread(router.route, "")
         with contextlib.suppress(UsageError):  # the first cell says what cannot be read
             await magics.session.look()
             if magics.session.settings()["pre_warm"]:

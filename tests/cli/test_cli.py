@@ -343,6 +343,11 @@ def test_the_verbs_print_what_those_of_the_magic_print(mirador: Shell) -> None:
     routed = mirador("route", "Why is", "it slow?")
     assert routed.out.startswith("medium")
     assert "stages: quick_response, synthesis" in routed.out
+    assert "asks why (“why”)" in routed.out
+    tea = mirador("route", "tea?").out
+    assert "stages: quick_response\n" in tea
+    assert tea.startswith("simple (")
+    assert ": a few plain words\n" in tea
     settings = mirador("settings", "--host", "127.0.0.1:9").out
     assert re.search(r"^host +127.0.0.1:9 +the command line$", settings, re.MULTILINE)
     assert "gemma2:9b  warm" in mirador("warm", "gemma2:9b").out
