@@ -44,7 +44,10 @@ scripts |= {
 for name in (*scripts.keys() - {quick, deep, synthesis}, ):
     add_stage(ModelStage(name, name, {"hold": 0.95, "later": 0.5}.get(name, 0.6), 600.0, ""))
 engine = ScriptedEngine(scripts)
-use_engine(engine)"""
+use_engine(engine)
+# Most of these texts repeat themselves and would be stopped: here the views are to stand all of them.
+from mirador_magic.pipeline.loops import Loops
+Loops.feed = lambda self, text: False"""
 CODE = '''\
 import math  # a comment
 
