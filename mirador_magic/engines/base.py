@@ -61,7 +61,7 @@ class ModelInfo:
     Of a model in memory, `size` is in bytes of memory, `vram` how many of these are a GPU's, and
     `until` the time (seconds since 1970) when it leaves unless it is asked again; None is never.
     One that is `away` runs past this machine: it stands in for no other. One that is `spare` stands
-    in only where nothing else does.
+    in only where nothing else does. One that does not chat, as an embedding model, answers nothing.
     """
 
     name: str
@@ -70,6 +70,7 @@ class ModelInfo:
     until: float | None = None
     away: bool = False
     spare: bool = False
+    chats: bool = True
 
 
 @dataclass(frozen=True)

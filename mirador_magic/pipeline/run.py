@@ -17,7 +17,7 @@ from dataclasses import replace
 from functools import partial
 
 from mirador_magic.engines.base import ChatRequest, Chunk, Engine, ModelInfo, waits
-from mirador_magic.errors import BrokenStream, MiradorError, ModelMissing
+from mirador_magic.errors import BrokenStream, MiradorError, ModelMissing, NoChatModel
 from mirador_magic.events import (
     ChunkReceived,
     EngineChosen,
@@ -172,13 +172,28 @@ class Run:
             try:
                 await self._stream(engine, stage)
             except ModelMissing as missing:
-                await self._stream(engine, await self._substituted(engine, stage, missing))
+                await self._stream_instead(engine, stage, missing)
         except MiradorError as error:
             self._causes.append(error)
             self._emit(StageFailed(self._clock(), stage.name, error))
         except BaseException:
             self._emit(StageStopped(self._clock(), stage.name))
             raise
+
+    async def _stream_instead(
+        self, engine: Engine, stage: ModelStage, missing: ModelMissing
+    ) -> None:
+        """The answer of a model that stands in; of the next one where it turns out to be none to chat
+        with, which the engine remembers."""
+        asked: set[str] = set()
+        while True:
+            instead = await self._substituted(engine, stage, missing)
+            try:
+                return await self._stream(engine, instead)
+            except NoChatModel:
+                if instead.model in asked:
+                    raise
+                asked.add(instead.model)
 
     async def _stream(self, engine: Engine, stage: ModelStage) -> None:
         """Receive one stage's answer; it counts for the next stages once it has come to its end."""
@@ -249,8 +264,9 @@ class Run:
             models = await engine.models()
         instead = self._substitute(stage, models) if self._substitute else None
         if instead is None:
-            names = ", ".join(info.name for info in models) or "none"
-            near = nearest(plain(stage.model), [plain(info.name) for info in models])
+            chatting = [info.name for info in models if info.chats]
+            names = ", ".join(chatting) or ("none that chats" if models else "none")
+            near = nearest(plain(stage.model), map(plain, chatting))
             cure = f"{near} else {missing.cure}" if near else missing.cure
             raise type(missing)(f"{missing.what} (installed: {names})", cure) from missing
         spare = any(info.spare and info.name == instead.model for info in models)

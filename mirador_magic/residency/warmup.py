@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from mirador_magic.engines.base import Engine, ModelInfo
-from mirador_magic.errors import MiradorError
+from mirador_magic.errors import MiradorError, NoChatModel
 from mirador_magic.events import (
     ChunkReceived,
     Event,
@@ -134,7 +134,7 @@ class WarmUp:
                     self.state[place] = replace(first, stage=stage.name)
                     continue
                 if self.state[place].state != "warm":  # by a run that came between
-                    await self._warm(engine, stage, place)
+                    stage = await self._warm_or_next(engine, own, stage, place)
                 warmed[stage.model] = place
                 if not await self._all_fit(engine, warmed):
                     return
@@ -202,6 +202,19 @@ class WarmUp:
                 size = was.size or sizes.get(stage.model, 0)
                 self._set(place, was.state, model=stage.model, size=size)
         return stage
+
+    async def _warm_or_next(
+        self, engine: Engine, own: ModelStage, stage: ModelStage, place: int
+    ) -> ModelStage:
+        """Warm it; where it is none to chat with, the next that stands in. The stage on what is warm."""
+        try:
+            await self._warm(engine, stage, place)
+            return stage
+        except NoChatModel:
+            other = await self.installed(engine, own)
+            if other.model == stage.model:
+                raise
+            return await self._warm_or_next(engine, own, other, place)
 
     async def _warm(self, engine: Engine, stage: ModelStage, place: int) -> None:
         expected = self.history.load_seconds(engine.key, stage.model)

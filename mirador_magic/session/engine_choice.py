@@ -12,6 +12,7 @@ from mirador_magic.engines.base import Engine
 from mirador_magic.engines.embedded.engine import EmbeddedEngine
 from mirador_magic.engines.known_models import SMOLLM2, offered
 from mirador_magic.engines.ollama.engine import OllamaEngine
+from mirador_magic.engines.ollama.wire import Host
 from mirador_magic.engines.scripted import ScriptedEngine
 from mirador_magic.errors import EngineUnavailable, NoModel
 from mirador_magic.settings.keys import ENGINES
@@ -92,8 +93,10 @@ class Engines:
     async def ollama(self, settings: Settings) -> Engine:
         """Ollama, known to answer and to have a model. Raises EngineUnavailable."""
         ollama = await self._probed("ollama", settings)
-        if not await ollama.models():
-            raise EngineUnavailable(f"{ollama.label} has no model", "%mirador provision")
+        models = await ollama.models()
+        if not any(model.chats for model in models):
+            which = "no model to chat with" if models else "no model"
+            raise EngineUnavailable(f"{ollama.label} has {which}", "%mirador provision")
         return ollama
 
 
@@ -112,7 +115,8 @@ def _no_model(folder: Path, without: EngineUnavailable | None) -> NoModel:
 
 def _place(name: str, settings: Settings) -> Place:
     """What an engine is made of, so that other settings make another one."""
-    ollama, embedded = (settings["host"],), (settings["models"], settings["pace"])
+    host: Host = settings["host"]
+    ollama, embedded = (host, host.login), (settings["models"], settings["pace"])
     return {"ollama": ollama, "embedded": embedded, "auto": ollama + embedded}.get(name, ())
 
 

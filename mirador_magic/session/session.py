@@ -219,7 +219,7 @@ class Session:
         """See which models are installed, for what is completed."""
         with contextlib.suppress(MiradorError):
             engine = await self.engine()
-            self.models = tuple(model.name for model in await engine.models())
+            self.models = tuple(each.name for each in await engine.models() if each.chats)
 
     async def _engine(self, settings: Settings, models: Sequence[str]) -> Engine:
         """The engine of a run on these models, the first stage's first."""

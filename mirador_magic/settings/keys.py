@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mirador_magic import plugins
+from mirador_magic.engines.ollama.wire import Host
 from mirador_magic.stages import nearest
 
 ENGINES = ("auto", "ollama", "embedded", "scripted")
@@ -89,11 +90,17 @@ def _word(given: object) -> str:
     return given.strip()
 
 
-def _host(given: object) -> str:
-    host = _text(given).strip()
-    if len(hosts := host.replace(",", " ").split()) > 1:
+def _host(given: object) -> Host:
+    """The address; its name and password go with it, and are shown by nothing."""
+    host = Host(_text(given))
+    if len(hosts := str(given).replace(",", " ").split()) > 1:
         raise Unfit(f"names {len(hosts)} hosts, and a cell asks one")
     return host
+
+
+def shown(key: str, given: object) -> object:
+    """A given value as an error may repeat it."""
+    return Host(given) if key == "host" and isinstance(given, str) else given
 
 
 def engines() -> tuple[str, ...]:
@@ -149,7 +156,12 @@ OWN: Mapping[str, Key] = {
         "load the stages' models beforehand", "on", _flag, "MIRADOR_PRE_WARM", True, _SWITCH
     ),
     "host": Key(
-        "the Ollama to ask", "http://127.0.0.1:11434", _host, "OLLAMA_HOST", "", value="ADDRESS"
+        "the Ollama to ask",
+        "http://127.0.0.1:11434",
+        _host,
+        "OLLAMA_HOST",
+        Host(""),
+        value="ADDRESS",
     ),
     "models": Key("the folder of GGUF files", "~/models", _text, "MIRADOR_MODELS", ""),
     "escalate": Key(

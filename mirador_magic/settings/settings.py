@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from mirador_magic.engines.endpoints import Table
+from mirador_magic.engines.ollama.wire import Host
 from mirador_magic.errors import UsageError
-from mirador_magic.settings.keys import KEYS, OF_A_STAGE, OWN, ROUTED, Unfit
+from mirador_magic.settings.keys import KEYS, OF_A_STAGE, OWN, ROUTED, Unfit, shown
 from mirador_magic.stages import DEFAULT_STAGES, ModelOptions, ModelStage, nearest
 
 
@@ -113,7 +114,8 @@ def read(key: str, value: object, source: str) -> object:
         return known[name].read(value)
     except Unfit as error:
         raise UsageError(
-            f"{source}: {key} = {value!r} {error}", f"such as {key} = {known[name].example}"
+            f"{source}: {key} = {shown(name, value)!r} {error}",
+            f"such as {key} = {known[name].example}",
         ) from None
 
 
@@ -197,6 +199,8 @@ def _told(name: str, value: object) -> str:
         return "on" if value else "off"
     if name == "default_stages":
         return ",".join(value) if isinstance(value, tuple) and value else ROUTED
+    if isinstance(value, Host) and value.login:
+        return value.replace("://", "://…@") if "://" in value else f"…@{value}"
     return f"{value:g}" if isinstance(value, float) else str(value) or "–"
 
 

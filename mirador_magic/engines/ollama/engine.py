@@ -17,7 +17,6 @@ Importing this module is cheap; httpx and ollama are imported when first needed,
 from __future__ import annotations
 
 import asyncio
-import importlib
 import os
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import aclosing, suppress
@@ -33,15 +32,31 @@ from mirador_magic.engines.ollama.chat import (
     until,
     without_thinking,
 )
-from mirador_magic.engines.ollama.errors import translated, unpulled
+from mirador_magic.engines.ollama.errors import denied, translated, unpulled
+from mirador_magic.engines.ollama.listing import Listing
 from mirador_magic.engines.ollama.models import Installing, Modelfile, pulled
-from mirador_magic.engines.ollama.shown import SMALLEST_CONTEXT, Shown, read_shown, was_cut
-from mirador_magic.engines.ollama.wire import address, transport
+from mirador_magic.engines.ollama.official import bring
+from mirador_magic.engines.ollama.shown import (
+    SMALLEST_CONTEXT,
+    Shown,
+    other_names,
+    read_shown,
+    was_cut,
+)
+from mirador_magic.engines.ollama.wire import (
+    CONNECT_S,
+    Host,
+    address,
+    authorization,
+    get,
+    transport,
+)
 from mirador_magic.errors import (
     BrokenStream,
     EngineError,
     EngineUnavailable,
     MiradorError,
+    NoChatModel,
     RequestRefused,
 )
 from mirador_magic.stages import plain
@@ -52,8 +67,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CONNECT_S = 2.0
-PROBE_S = 5.0
 LAST_BYTES_S = 0.05  # for the end of a stream behind its last line
 STUCK_S = 10.0  # without a word, from which on a model that was cut short before may be stuck
 FREE_S = 0.5  # to have it unloaded, while whoever asked is leaving
@@ -69,7 +82,8 @@ class OllamaEngine:
     name = "ollama"
 
     def __init__(self, host: str | None = None, *, keep: bool = False) -> None:
-        self.host = address(host or os.environ.get("OLLAMA_HOST", ""))
+        place = Host(host or os.environ.get("OLLAMA_HOST", ""))
+        self.host, self._login = address(place), place.login
         self._kept = int(keep)
         self._version = ""
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -77,6 +91,7 @@ class OllamaEngine:
         self._transport: httpx.AsyncHTTPTransport | None = None
         self._shown: dict[str, Shown] = {}
         self._keeps: dict[str, float] = {}  # seconds, by the weights that were loaded
+        self._listing = Listing(self._can)
         self._cut: set[str] = set()  # models that were cut short, and came to no end since
 
     @property
@@ -89,7 +104,9 @@ class OllamaEngine:
 
     async def probe(self) -> None:
         """Ask for the version, without the 300 ms that the official client takes to import."""
-        answer = await self._ask("", self._ask_version())
+        answer = await self._ask("", get(self.host, "/api/version", self._headers()))
+        if answer.status_code in (401, 403):
+            raise denied(answer.status_code, answer.text, self.host, self._sent)
         try:
             self._version = str(answer.json()["version"])
         except (ValueError, TypeError, LookupError):
@@ -99,9 +116,13 @@ class OllamaEngine:
             ) from None
 
     async def models(self) -> list[ModelInfo]:
-        client = await self._connected()
-        listed = await self._ask("", client.list())
-        return [ModelInfo(m.model, int(m.size or 0)) for m in listed.models if m.model]
+        """The list is asked as it is: the official client leaves out what its models can do."""
+
+        async def read() -> list[ModelInfo]:
+            answer = await get(self.host, "/api/tags", self._headers())
+            return await self._listing.read(answer.raise_for_status().json())
+
+        return await self._ask("", read())
 
     async def resident(self) -> list[ModelInfo]:
         client = await self._connected()
@@ -111,19 +132,7 @@ class OllamaEngine:
             for m in running.models
             if m.model
         ]
-        return [*told, *self._other_names(told)]
-
-    def _other_names(self, told: Sequence[ModelInfo]) -> list[ModelInfo]:
-        """Models of the same weights as one that is in memory: Ollama lists them under one name."""
-        listed = {plain(info.name): info for info in told}
-        by_weights = {
-            self._shown[name].weights: info for name, info in listed.items() if name in self._shown
-        }
-        return [
-            replace(by_weights[shown.weights], name=name)
-            for name, shown in self._shown.items()
-            if shown.weights and name not in listed and shown.weights in by_weights
-        ]
+        return [*told, *other_names(told, self._shown)]
 
     async def unload(self, model: str) -> None:
         client = await self._connected()
@@ -225,7 +234,7 @@ class OllamaEngine:
         """The official client of the running event loop."""
         loop = asyncio.get_running_loop()
         if self._client is None or self._loop is not loop:
-            await self._import("ollama")
+            await asyncio.to_thread(bring)
             import httpx
             import ollama
 
@@ -235,38 +244,31 @@ class OllamaEngine:
                 transport=self._transport,
                 timeout=httpx.Timeout(None, connect=CONNECT_S),
                 follow_redirects=False,
-                headers={"Accept-Encoding": "identity"},
+                headers={"Accept-Encoding": "identity", **self._headers()},
             )
         return self._client
 
-    async def _import(self, name: str) -> None:
-        """Import it beside the loop. The client makes one of its own at import, which may fail."""
-        try:
-            await asyncio.to_thread(importlib.import_module, name)
-        except (ImportError, ValueError) as error:
-            raise EngineUnavailable(
-                f"the Ollama client cannot be imported: {error}",
-                "mend the proxy variables (ALL_PROXY), or: pip install socksio",
-            ) from error
+    def _headers(self) -> dict[str, str]:
+        return authorization(self._login, os.environ.get("OLLAMA_API_KEY", ""))
 
-    async def _ask_version(self) -> httpx.Response:
-        await asyncio.to_thread(importlib.import_module, "httpx")
-        import httpx
-
-        key = os.environ.get("OLLAMA_API_KEY")
-        async with httpx.AsyncClient(
-            transport=transport(self.host),
-            timeout=httpx.Timeout(PROBE_S, connect=CONNECT_S),
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-        ) as client:
-            return await client.get(f"{self.host}/api/version")
+    @property
+    def _sent(self) -> str:
+        """What Ollama is told of who asks, in words."""
+        if self._login:
+            return "the name and password of its address"
+        return "OLLAMA_API_KEY" if os.environ.get("OLLAMA_API_KEY", "").strip() else ""
 
     async def _ask(self, model: str, answer: Awaitable[T]) -> T:
         """The answer, or one of our errors: nothing foreign passes, but for a cancel."""
         try:
             return await answer
+        except EngineError:
+            raise
         except Exception as error:
-            raise translated(error, self.host, model) from error
+            ours = translated(error, self.host, model, self._sent)
+            if isinstance(ours, NoChatModel):
+                self._listing.refused(model)
+            raise ours from error
 
     async def _next(self, model: str, replies: AsyncGenerator[ChatResponse, None]) -> ChatResponse:
         reply = await self._ask(model, anext(replies, None))
@@ -283,6 +285,10 @@ class OllamaEngine:
         if 2 * tokens < min(context, SMALLEST_CONTEXT):
             return False
         return was_cut(await self._show(request.model), request.messages, context, tokens)
+
+    async def _can(self, model: str) -> Sequence[str] | None:
+        """What this model can do; None where Ollama does not tell, as before 0.6.4."""
+        return (await self._show(model)).can
 
     async def _show(self, model: str) -> Shown:
         """What Ollama tells of this model; it is asked once."""

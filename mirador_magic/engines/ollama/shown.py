@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from mirador_magic.engines.base import Message
+from mirador_magic.engines.base import Message, ModelInfo
 from mirador_magic.engines.ollama.chat import sendable
+from mirador_magic.stages import plain
 
 if TYPE_CHECKING:
     from ollama import ShowResponse
@@ -19,13 +21,15 @@ NUM_KEEP = 4  # Ollama's default
 
 class Shown(NamedTuple):
     """The context that a model was trained with, how many first tokens a cut spares, how many bytes
-    its own messages add to a prompt, and which weights it has: the hash of their blob, '' where unknown.
+    its own messages add to a prompt, which weights it has: the hash of their blob, '' where unknown; and
+    what it `can` do, None where Ollama does not tell.
     """
 
     trained: int | None = None
     keep: int = NUM_KEEP
     own: int = 0
     weights: str = ""
+    can: Sequence[str] | None = None
 
 
 def read_shown(told: ShowResponse) -> Shown:
@@ -39,7 +43,18 @@ def read_shown(told: ShowResponse) -> Shown:
     modelfile = told.modelfile or ""
     own = len(modelfile.partition("\nMESSAGE ")[2].encode())
     weights = re.search(r"^FROM .*sha256-([0-9a-f]{64})$", modelfile, re.MULTILINE)
-    return Shown(trained, keep, own, weights[1] if weights else "")
+    return Shown(trained, keep, own, weights[1] if weights else "", told.capabilities)
+
+
+def other_names(told: Sequence[ModelInfo], shown: Mapping[str, Shown]) -> list[ModelInfo]:
+    """Models of the same weights as one that is in memory: Ollama lists them under one name."""
+    listed = {plain(info.name): info for info in told}
+    by_weights = {shown[name].weights: info for name, info in listed.items() if name in shown}
+    return [
+        replace(by_weights[each.weights], name=name)
+        for name, each in shown.items()
+        if each.weights and name not in listed and each.weights in by_weights
+    ]
 
 
 def was_cut(shown: Shown, messages: Sequence[Message], context: int, tokens: int) -> bool:

@@ -109,7 +109,8 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets tells no types
             widget.tooltip = what(key, settings.given(key))
 
     def _paint_rows(self, settings: Settings, stages: Mapping[str, ModelStage]) -> None:
-        names = tuple(dict.fromkeys(model.name for model in self._stock.installed))
+        chatting = (model.name for model in self._stock.installed if model.chats)
+        names = tuple(dict.fromkeys(chatting))
         for name, stage in stages.items():
             row = self.rows.get(name) or self.rows.setdefault(name, self._make_row(name))
             row.ask.value = name in settings["default_stages"]
