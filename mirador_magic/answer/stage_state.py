@@ -9,6 +9,7 @@ from mirador_magic.answer.words import readiness
 from mirador_magic.confidence import Gauge, judged
 from mirador_magic.events import (
     ChunkReceived,
+    OptionsUnknown,
     Outcome,
     StageFailed,
     StageFinished,
@@ -113,6 +114,12 @@ class StageState:
             "→ %mirador reset, or raise num_ctx"
         )
 
+    def unknown(self, event: OptionsUnknown, engine: str) -> None:
+        names = ", ".join(event.names)
+        self.notes.append(
+            f"{engine or 'the engine'} does not know {names} → %mirador settings tells where it is set"
+        )
+
     def finished(self, event: StageFinished) -> None:
         self.status, self.ended = "done", event.at
         self.tokens, self.decode_s = event.end.output_tokens, event.end.decode_s
@@ -121,9 +128,13 @@ class StageState:
             self.notes.append("cut off at its length limit (num_predict, or the context is full)")
         if event.end.prompt_cut:
             self.notes.append(
-                f"the prompt was longer than the context of {self.stage.options.num_ctx} tokens: "
+                f"the prompt was longer than the context{self._size()}: "
                 "the engine dropped part of it → shorten it, or raise num_ctx"
             )
+
+    def _size(self) -> str:
+        context = self.stage.options.num_ctx
+        return f" of {context} tokens" if context else ", the model's own"
 
     def failed(self, event: StageFailed) -> None:
         self.status, self.ended, self.error = "failed", event.at, str(event.error)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from mirador_magic.events import StreamEnd
-from mirador_magic.stages import ModelOptions
+from mirador_magic.stages import ModelOptions, Think
 
 Role = Literal["system", "user", "assistant"]
 
@@ -29,15 +29,18 @@ class Message:
 class ChatRequest:
     """One stage's request: the model, the chat so far and how to run it.
 
-    `think` tells a model that can think first whether to; None leaves it to the model. Without
-    `logprobs` the tokens' probabilities are not wanted, since in some engines they cost time.
+    `think` tells a model that can think first whether to, or how much; None leaves it to the model.
+    Without `logprobs` the tokens' probabilities are not wanted, since in some engines they cost time.
+    `keep_alive` is in seconds that the model is kept unasked, FOR_EVER among them; None leaves that as
+    it is.
     """
 
     model: str
     messages: Sequence[Message]
     options: ModelOptions
-    think: bool | None = None
+    think: Think | None = None
     logprobs: bool = True
+    keep_alive: float | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,18 @@ def waits(engine: Engine, request: ChatRequest) -> bool | None:
     return tell(request) if tell else None
 
 
+def unknown(engine: Engine, request: ChatRequest) -> tuple[str, ...]:
+    """The names of what the request wants that this engine does not know, as far as it says."""
+    tell = getattr(engine, "unknown", None)
+    return tuple(tell(request)) if tell else ()
+
+
+def template_wishes(think: Think) -> dict[str, object]:
+    """How much to think, in the words of chat templates."""
+    how_much = {} if isinstance(think, bool) else {"reasoning_effort": think}
+    return {"enable_thinking": bool(think), **how_much}
+
+
 class Engine(Protocol):
     """Runs models. One engine belongs to one event loop; two streams at once are allowed."""
 
@@ -118,8 +133,8 @@ class Engine(Protocol):
         """Bring the request's model into memory, and its messages into the model's prefix cache.
 
         Without messages the model is only loaded. `keep_alive` is in seconds without a request,
-        after which the engine may let go of the model; None leaves that to the engine. Cancelling
-        it may abort the load.
+        after which the engine may let go of the model, FOR_EVER among them; None leaves that to the
+        engine. Cancelling it may abort the load.
         """
 
     async def unload(self, model: str) -> None:

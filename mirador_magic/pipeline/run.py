@@ -16,11 +16,12 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import partial
 
-from mirador_magic.engines.base import ChatRequest, Chunk, Engine, ModelInfo, waits
+from mirador_magic.engines.base import ChatRequest, Chunk, Engine, ModelInfo, unknown, waits
 from mirador_magic.errors import BrokenStream, MiradorError, ModelMissing, NoChatModel
 from mirador_magic.events import (
     ChunkReceived,
     EngineChosen,
+    OptionsUnknown,
     Outcome,
     RouteChosen,
     RunFinished,
@@ -200,6 +201,8 @@ class Run:
         parts: list[str] = []
         end: StreamEnd | None = None
         request = replace(self._request(stage), logprobs=self._logprobs(engine, stage))
+        if names := unknown(engine, request):
+            self._emit(OptionsUnknown(self._clock(), stage.name, names))
         stream = engine.stream(request)
         loading = partial(self._is_loading, engine, stage, request, self._clock())
         async with contextlib.aclosing(stream):
@@ -219,8 +222,8 @@ class Run:
 
     def _request(self, stage: ModelStage) -> ChatRequest:
         turns = prompts.fitting(stage, self.query, self._finished, self._turns)
-        if left_out := len(self._turns) - len(turns):
-            context = stage.options.num_ctx
+        context = stage.options.num_ctx
+        if context and (left_out := len(self._turns) - len(turns)):
             self._emit(TurnsLeftOut(self._clock(), stage.name, left_out, context))
         return prompts.request(stage, self.query, self._finished, turns)
 

@@ -127,6 +127,9 @@ class WarmUp:
         warmed: dict[str, int] = {}  # model → the place of the stage that it is warm for
         for place, own in enumerate(self.stages):
             await self._idle.wait()
+            if keep_alive.seconds(self.stages, place) == 0:
+                self._set(place, "cold", why="keep_alive is 0: it leaves after each answer")
+                continue
             try:
                 stage = await self.installed(engine, own)
                 if stage.model in warmed:  # its cache holds one beginning: the earlier stage's
@@ -270,12 +273,9 @@ class WarmUp:
         why = f"had left memory and was loaded again in {load_s:.1f} s" if lost else ""
         for place, was in enumerate(self.state):
             if plain(was.model) == plain(model):
-                until = (
-                    None
-                    if was.until is None
-                    else self._wall() + keep_alive.seconds(self.stages, place)
-                )
-                self._set(place, "warm", why=why, until=until)
+                kept = keep_alive.seconds(self.stages, place)
+                until = None if was.until is None or kept < 0 else self._wall() + kept
+                self._set(place, "warm" if kept else "cold", why=why, until=until)
 
     def _update(self, model: str, state: State, *, only: State) -> None:
         for place, was in enumerate(self.state):

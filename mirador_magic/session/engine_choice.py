@@ -15,8 +15,8 @@ from mirador_magic.engines.ollama.engine import OllamaEngine
 from mirador_magic.engines.ollama.wire import Host
 from mirador_magic.engines.scripted import ScriptedEngine
 from mirador_magic.errors import EngineUnavailable, NoModel
-from mirador_magic.settings.keys import ENGINES
 from mirador_magic.settings.settings import Settings
+from mirador_magic.settings.values import ENGINES
 
 Place = tuple[object, ...]
 

@@ -20,8 +20,8 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from mirador_magic.engines.base import ChatRequest, Chunk, Loaded, ModelInfo
 from mirador_magic.engines.ollama.chat import (
@@ -29,18 +29,21 @@ from mirador_magic.engines.ollama.chat import (
     end_of,
     logprobs_of,
     seconds,
-    until,
+    unknown,
     without_thinking,
 )
-from mirador_magic.engines.ollama.errors import denied, translated, unpulled
+from mirador_magic.engines.ollama.errors import denied, translated
 from mirador_magic.engines.ollama.listing import Listing
-from mirador_magic.engines.ollama.models import Installing, Modelfile, pulled
+from mirador_magic.engines.ollama.models import Installing, Modelfile, derived, pulled
 from mirador_magic.engines.ollama.official import bring
 from mirador_magic.engines.ollama.shown import (
     SMALLEST_CONTEXT,
+    Keeps,
     Shown,
+    context_of,
     other_names,
     read_shown,
+    resident,
     was_cut,
 )
 from mirador_magic.engines.ollama.wire import (
@@ -49,6 +52,7 @@ from mirador_magic.engines.ollama.wire import (
     address,
     authorization,
     get,
+    told,
     transport,
 )
 from mirador_magic.errors import (
@@ -63,7 +67,7 @@ from mirador_magic.stages import plain
 
 if TYPE_CHECKING:
     import httpx
-    from ollama import AsyncClient, ChatResponse
+    from ollama import AsyncClient, ChatResponse, ProcessResponse
 
 T = TypeVar("T")
 
@@ -90,7 +94,7 @@ class OllamaEngine:
         self._client: AsyncClient | None = None
         self._transport: httpx.AsyncHTTPTransport | None = None
         self._shown: dict[str, Shown] = {}
-        self._keeps: dict[str, float] = {}  # seconds, by the weights that were loaded
+        self._keeps = Keeps()
         self._listing = Listing(self._can)
         self._cut: set[str] = set()  # models that were cut short, and came to no end since
 
@@ -117,22 +121,21 @@ class OllamaEngine:
 
     async def models(self) -> list[ModelInfo]:
         """The list is asked as it is: the official client leaves out what its models can do."""
-
-        async def read() -> list[ModelInfo]:
-            answer = await get(self.host, "/api/tags", self._headers())
-            return await self._listing.read(answer.raise_for_status().json())
-
-        return await self._ask("", read())
+        answer = await self._ask("", get(self.host, "/api/tags", self._headers()))
+        return await self._ask("", self._listing.read(answer))
 
     async def resident(self) -> list[ModelInfo]:
+        there = resident(await self._running())
+        return [*there, *other_names(there, self._shown)]
+
+    async def _running(self) -> ProcessResponse:
         client = await self._connected()
-        running = await self._ask("", client.ps())
-        told = [
-            ModelInfo(m.model, int(m.size or 0), int(m.size_vram or 0), until(m.expires_at))
-            for m in running.models
-            if m.model
-        ]
-        return [*told, *other_names(told, self._shown)]
+        return await self._ask("", client.ps())
+
+    async def _context_of(self, model: str) -> int | None:
+        with suppress(EngineError):
+            return context_of(await self._running(), model)
+        return None
 
     async def unload(self, model: str) -> None:
         client = await self._connected()
@@ -145,9 +148,8 @@ class OllamaEngine:
         names are kept as long as the one that is kept longest.
         """
         client = await self._connected()
-        weights = (await self._show(request.model)).weights
-        if weights and keep_alive is not None:
-            keep_alive = self._keeps[weights] = max(keep_alive, self._keeps.get(weights, 0.0))
+        await self._show(request.model)
+        keep_alive = self._keeps.longest(self._shown.get(plain(request.model)), keep_alive)
         one = replace(request, options=replace(request.options, num_predict=1))
         try:
             answer = client.chat(request.model, keep_alive=keep_alive, **body(one))
@@ -180,7 +182,10 @@ class OllamaEngine:
     async def _stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         client = await self._connected()
         # top_logprobs would sort the whole vocabulary at each token (0.12-0.24)
-        answer = client.chat(request.model, stream=True, logprobs=request.logprobs, **body(request))
+        kept = self._keeps.longest(self._shown.get(plain(request.model)), request.keep_alive)
+        answer = client.chat(
+            request.model, stream=True, logprobs=request.logprobs, keep_alive=kept, **body(request)
+        )
         replies = cast("AsyncGenerator[ChatResponse, None]", await self._ask(request.model, answer))
         async with aclosing(replies):
             try:
@@ -214,14 +219,7 @@ class OllamaEngine:
 
     async def derive(self, model: str, made: Modelfile) -> None:
         """Make a model of another, in the place of one of that name; a base that lacks is pulled."""
-        client = await self._connected()
-        wish: dict[str, Any] = {"parameters": made.parameters, "system": made.system or None}
-        if made.messages:
-            wish["messages"] = [asdict(message) for message in made.messages]
-        try:
-            await client.create(model, from_=made.base, **wish)
-        except Exception as error:
-            raise unpulled(error, self.host, model, doing="create") from error
+        await derived(await self._connected(), self.host, model, made)
         self._shown.clear()
 
     async def aclose(self) -> None:
@@ -253,10 +251,7 @@ class OllamaEngine:
 
     @property
     def _sent(self) -> str:
-        """What Ollama is told of who asks, in words."""
-        if self._login:
-            return "the name and password of its address"
-        return "OLLAMA_API_KEY" if os.environ.get("OLLAMA_API_KEY", "").strip() else ""
+        return told(self._login, os.environ.get("OLLAMA_API_KEY", ""))
 
     async def _ask(self, model: str, answer: Awaitable[T]) -> T:
         """The answer, or one of our errors: nothing foreign passes, but for a cancel."""
@@ -281,10 +276,13 @@ class OllamaEngine:
 
     async def _was_cut(self, request: ChatRequest, tokens: int) -> bool:
         """Whether the server dropped part of the prompt and kept only these `tokens`."""
-        context = request.options.num_ctx
-        if 2 * tokens < min(context, SMALLEST_CONTEXT):
+        context = request.options.num_ctx or await self._context_of(request.model)
+        if context is None or 2 * tokens < min(context, SMALLEST_CONTEXT):
             return False
         return was_cut(await self._show(request.model), request.messages, context, tokens)
+
+    def unknown(self, request: ChatRequest) -> list[str]:
+        return unknown(request)
 
     async def _can(self, model: str) -> Sequence[str] | None:
         """What this model can do; None where Ollama does not tell, as before 0.6.4."""

@@ -10,11 +10,14 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mirador_magic.engines.base import ModelInfo
 from mirador_magic.errors import EngineError
 from mirador_magic.stages import plain
+
+if TYPE_CHECKING:
+    import httpx
 
 AT_ONCE = 8
 SHOW_S = 2.0  # for all that are shown: what is not told by then is judged by its name
@@ -48,9 +51,10 @@ class Listing:
         """It has said itself that it does not chat."""
         self._refused.add(plain(model))
 
-    async def read(self, answer: Any) -> list[ModelInfo]:
-        """The models of an answer to /api/tags."""
-        listed = [_listed(each) for each in answer["models"] or ()]
+    async def read(self, answer: httpx.Response) -> list[ModelInfo]:
+        """The models of an answer to /api/tags. Raises what httpx does, or what a wrong answer does."""
+        told = answer.raise_for_status().json()
+        listed = [_listed(each) for each in told["models"] or ()]
         unknown = {each.digest: each.name for each in listed if self._is_unknown(each)}
         turns = asyncio.Semaphore(AT_ONCE)
 

@@ -77,6 +77,13 @@ def authorization(login: str, key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
+def told(login: str, key: str) -> str:
+    """What `authorization` tells of who asks, in words."""
+    if login:
+        return "the name and password of its address"
+    return "OLLAMA_API_KEY" if key.strip() else ""
+
+
 def transport(host: str, *, kept: int = 0) -> httpx.AsyncHTTPTransport:
     """The transport to `host`, which mends streams.
 

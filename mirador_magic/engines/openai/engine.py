@@ -28,7 +28,15 @@ from mirador_magic.engines.base import ChatRequest, Chunk, Loaded, ModelInfo
 from mirador_magic.engines.endpoints import Endpoint, Secrets
 from mirador_magic.engines.openai.client import Connection, connect
 from mirador_magic.engines.openai.errors import Fault, Faults
-from mirador_magic.engines.openai.wire import Reader, Refusal, Unreadable, body, messages, told_of
+from mirador_magic.engines.openai.wire import (
+    Reader,
+    Refusal,
+    Unreadable,
+    body,
+    messages,
+    told_of,
+    unknown,
+)
 from mirador_magic.errors import EngineBusy, PromptTooLong, RequestRefused
 
 log = logging.getLogger(__name__)
@@ -109,6 +117,10 @@ class OpenAICompatibleEngine:
         Nothing else excuses a silence: whether a model is being loaded is not told.
         """
         return self._connecting.locked()
+
+    def unknown(self, request: ChatRequest) -> list[str]:
+        own = ["keep_alive"] if request.keep_alive is not None else []
+        return [*own, *unknown(request)]
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         written, retries, patience = False, 0, PATIENCE_S

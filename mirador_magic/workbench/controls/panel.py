@@ -12,8 +12,8 @@ from IPython.core.display_functions import DisplayHandle
 from mirador_magic.answer import words
 from mirador_magic.errors import UsageError
 from mirador_magic.session.session import Session
-from mirador_magic.settings.keys import engines
 from mirador_magic.settings.settings import Settings
+from mirador_magic.settings.values import engines
 from mirador_magic.stages import ModelStage
 from mirador_magic.views.board_widgets import BoardWidgets
 from mirador_magic.views.static import QUIET
