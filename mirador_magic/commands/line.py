@@ -16,7 +16,7 @@ from mirador_magic.commands.command import Command, Option
 from mirador_magic.errors import UsageError
 from mirador_magic.routing.router import Complexity
 from mirador_magic.settings import settings
-from mirador_magic.settings.keys import OF_A_STAGE
+from mirador_magic.settings.keys import OF_A_STAGE, as_option
 from mirador_magic.settings.values import OPTIONS
 from mirador_magic.stages import DEFAULT_STAGES, nearest
 
@@ -113,7 +113,9 @@ def _option(word: str, rest: str, known: Known, options: dict[str, str]) -> str:
     """Read one option and its value into `options`; what is left of the line."""
     if word not in known:
         there = f"there are: {', '.join(known)}" if known else "it takes none"
-        raise UsageError(f"there is no option {word} here; {there}", nearest(word, known))
+        option = as_option(word) if "--num-ctx" in known else ""
+        near = f"write {option}=VALUE" if option else nearest(word, known)
+        raise UsageError(f"there is no option {word} here; {there}", near)
     option = known[word]
     if not option.value:
         options[option.name] = ""

@@ -175,6 +175,12 @@ def parts(key: str) -> tuple[str, str]:
     return (found[1] or "", found[2]) if found else ("", key)
 
 
+def as_option(word: str) -> str:
+    """The key of an engine's option that a word names, such as --top-k; "" where it names none."""
+    name = word.lstrip("-").partition("=")[0].replace("-", "_").lower()
+    return f"{OPTIONS}.{name}" if name in _OPTIONS else ""
+
+
 def known(name: str) -> Key | None:
     """What there is to be set under this name, that of an engine's option among it."""
     first, dot, option = name.partition(".")

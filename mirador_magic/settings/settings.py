@@ -18,7 +18,7 @@ from typing import Any
 from mirador_magic.engines.endpoints import Table
 from mirador_magic.engines.ollama.wire import Host
 from mirador_magic.errors import UsageError
-from mirador_magic.settings.keys import KEYS, OF_A_STAGE, OWN, known, parts
+from mirador_magic.settings.keys import KEYS, OF_A_STAGE, OWN, as_option, known, parts
 from mirador_magic.settings.values import MODELS_OWN, OPTIONS, ROUTED, Unfit, shown
 from mirador_magic.stages import DEFAULT_STAGES, ModelOptions, ModelStage, nearest
 
@@ -149,9 +149,16 @@ def _near(name: str, stage: str) -> str:
     option = name.removeprefix(f"{OPTIONS}.")
     if option != name:
         return f"{option} = VALUE" if option in OF_A_STAGE else "options.top_k = 20"
+    if meant := as_option(name):
+        return f"{meant} = {_example(meant)}"
     if near := nearest(name, names):
         return near
     return f"there are: {', '.join(names)}; an option of the engine is options.NAME"
+
+
+def _example(option: str) -> str:
+    key = known(option)
+    return key.example if key else "VALUE"
 
 
 def of_environment(environ: Mapping[str, str]) -> Layer:
