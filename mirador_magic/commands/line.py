@@ -113,8 +113,8 @@ def _option(word: str, rest: str, known: Known, options: dict[str, str]) -> str:
     """Read one option and its value into `options`; what is left of the line."""
     if word not in known:
         there = f"there are: {', '.join(known)}" if known else "it takes none"
-        option = as_option(word) if "--num-ctx" in known else ""
-        near = f"write {option}=VALUE" if option else nearest(word, known)
+        meant = as_option(word) if "--num-ctx" in known else ""
+        near = f"write {meant}=VALUE" if meant else nearest(word, known)
         raise UsageError(f"there is no option {word} here; {there}", near)
     option = known[word]
     if not option.value:

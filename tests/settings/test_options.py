@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ def test_the_models_own_context_is_told_and_shared() -> None:
     own = set_so.stage(DEEP)
     assert own.options.num_ctx is None
     other = set_so.stage(DEFAULT_STAGES[0])
-    same = [own, settings.replace(other, model=own.model)]
+    same = [own, replace(other, model=own.model)]
     assert {stage.options.num_ctx for stage in agree(same)} == {None}
     rows = {row.name: row.value for row in settings.rows(set_so)}
     assert rows["deep_analysis.num_ctx"] == "model" and rows["synthesis.num_ctx"] == "4096"
