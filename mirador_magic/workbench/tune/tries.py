@@ -109,6 +109,8 @@ def told(value: object) -> str:
         return "the engine's own"
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, list | tuple):
+        value = json.dumps(value, ensure_ascii=False)
     return f"{value:g}" if isinstance(value, float) else short(str(value), 40)
 
 
