@@ -46,6 +46,7 @@ class StageState:
         self.agrees: float | None = None
         self._weakest: str | None = None
         self.notes: list[str] = []
+        self._instead = ""  # the note of the model that stands in
 
     def answer(self, now: float, warmth: Callable[[str], Warmth | None]) -> StageAnswer:
         """The stage as it stands at `now`, in seconds of the run's clock."""
@@ -101,10 +102,11 @@ class StageState:
             self.thought = event.at
 
     def substituted(self, event: StageSubstituted) -> None:
+        self.notes[:] = [note for note in self.notes if note != self._instead]  # it did not chat
         if not event.spare:
-            self.notes.append(
-                f"{self.model} is not installed, so {event.model} answers → {event.cure}"
-            )
+            missing = self.stage.model
+            self._instead = f"{missing} is not installed, so {event.model} answers → {event.cure}"
+            self.notes.append(self._instead)
         self.model = event.model
 
     def left_out(self, event: TurnsLeftOut) -> None:

@@ -12,7 +12,6 @@ from mirador_magic.engines.base import Engine
 from mirador_magic.engines.embedded.engine import EmbeddedEngine
 from mirador_magic.engines.known_models import SMOLLM2, offered
 from mirador_magic.engines.ollama.engine import OllamaEngine
-from mirador_magic.engines.ollama.wire import Host
 from mirador_magic.engines.scripted import ScriptedEngine
 from mirador_magic.errors import EngineUnavailable, NoModel
 from mirador_magic.settings.settings import Settings
@@ -115,8 +114,7 @@ def _no_model(folder: Path, without: EngineUnavailable | None) -> NoModel:
 
 def _place(name: str, settings: Settings) -> Place:
     """What an engine is made of, so that other settings make another one."""
-    host: Host = settings["host"]
-    ollama, embedded = (host, host.login), (settings["models"], settings["pace"])
+    ollama, embedded = (settings["host"],), (settings["models"], settings["pace"])
     return {"ollama": ollama, "embedded": embedded, "auto": ollama + embedded}.get(name, ())
 
 

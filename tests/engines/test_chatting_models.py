@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mirador_magic.answer.answer import Answer
 from mirador_magic.engines.base import ChatRequest, Message, ModelInfo
 from mirador_magic.engines.ollama.engine import OllamaEngine
 from mirador_magic.engines.ollama.listing import by_name
@@ -99,12 +100,15 @@ def test_where_nothing_tells_it_the_answer_does_and_the_next_one_is_asked() -> N
         session = Session()
         session.configure({"engine": "ollama", "host": server.host, "pre_warm": "off"})
 
-        async def ask() -> str:
+        async def ask() -> Answer:
             answer = await session.start(Request("Why?", stages=("quick_response", "synthesis")))
             await session.aclose()
-            return " ".join(each.model for each in answer.stages)
+            return answer
 
-        assert asyncio.run(ask()) == "c:latest c:latest"
+        stages = asyncio.run(ask()).stages
+        assert [each.model for each in stages] == ["c:latest", "c:latest"]
+        (note,) = [each for each in stages[0].notes if "is not installed" in each]
+        assert "so c:latest answers" in note
         assert asked(server) == ["a", "b", "c", "c"]
 
 

@@ -180,7 +180,10 @@ HOSTS = [
 def test_a_login_in_the_address_is_kept_apart_from_it(given: str, url: str, login: str) -> None:
     assert (address(given), Host(given).login) == (url, login)
     assert SECRET not in f"{Host(given)}{Host(given)!r}{settings.layer({'host': given}, 'a')}"
-    assert Host(Host(given)).login == login
+    again = Host(Host(given))
+    assert (again, again.login, hash(again)) == (Host(given), login, hash(Host(given)))
+    assert (Host(given) == str(Host(given))) is (login == "")
+    assert Host(given) != Host("me:other@gpu:1")
 
 
 def test_who_asks_is_a_header() -> None:

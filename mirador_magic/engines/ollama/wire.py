@@ -38,6 +38,15 @@ class Host(str):
         host.login = login or getattr(text, "login", "")
         return host
 
+    def __eq__(self, other: object) -> bool:
+        return super().__eq__(other) is True and self.login == getattr(other, "login", "")
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash((str(self), self.login)) if self.login else super().__hash__()
+
 
 def address(text: str) -> str:
     """The URL for a host as OLLAMA_HOST has it; an address to listen at becomes one to call."""

@@ -11,7 +11,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -57,6 +57,14 @@ class Told:
             name
             for name, sign in WISHES.items()
             if re.search(sign, self.said[:_SAID], re.IGNORECASE)
+        )
+
+    def named(self, options: Iterable[str]) -> frozenset[str]:
+        """Those of these options that it names, and so will not hear of."""
+        if self.status not in (400, 422):
+            return frozenset()
+        return frozenset(
+            name for name in options if re.search(rf"\b{re.escape(name)}\b", self.said[:_SAID])
         )
 
 
