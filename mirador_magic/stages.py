@@ -18,7 +18,8 @@ class ModelOptions:
 
     `num_predict` and `num_ctx` are in tokens. `num_ctx` is explicit, since an engine's default can
     be large enough to push the other stages' models out of memory, and changing it reloads a model;
-    None is the model's own. `more` are other options by their names, for the engine that knows them.
+    None is the model's own. `more` are other options by their names, for the engine that knows them; a
+    mapping may be given.
     """
 
     temperature: float | None = None
@@ -27,6 +28,11 @@ class ModelOptions:
     num_ctx: int | None = 4096
     seed: int | None = None
     more: tuple[tuple[str, object], ...] = ()
+
+    def __post_init__(self) -> None:
+        pairs = sorted(dict(self.more).items())
+        more = tuple((name, tuple(v) if isinstance(v, list) else v) for name, v in pairs)
+        object.__setattr__(self, "more", more)
 
 
 @dataclass(frozen=True)

@@ -118,9 +118,9 @@ class StageState:
 
     def unknown(self, event: OptionsUnknown, engine: str) -> None:
         names = ", ".join(event.names)
-        self.notes.append(
-            f"{engine or 'the engine'} does not know {names} → %mirador settings tells where it is set"
-        )
+        note = f"{engine or 'the engine'} does not know {names} → %mirador settings tells where it is set"
+        if note not in self.notes:  # another model may stand in, and be asked the same
+            self.notes.append(note)
 
     def finished(self, event: StageFinished) -> None:
         self.status, self.ended = "done", event.at

@@ -33,6 +33,7 @@ class Trouble:
     why: str
     cure: str
     topic: str = "proxy"
+    is_pips: bool = False  # and nothing of ours reads it
 
     def __str__(self) -> str:
         return f"{self.variable} {self.why}"
@@ -61,7 +62,7 @@ def broken(
     """Our error where `what` could not be made, naming the variable that it is due to, if one is."""
     topic = "certificates" if isinstance(error, OSError) else "proxy"  # SSLError is an OSError
     for trouble in troubles(environ):
-        if trouble.topic == topic:
+        if trouble.topic == topic and not trouble.is_pips:
             return EngineUnavailable(f"{what}: {trouble}", trouble.cure)
     kind = type(error).__name__  # its words may repeat a proxy's address, with the password
     return EngineUnavailable(
@@ -124,7 +125,7 @@ def _certificates(environ: Mapping[str, str]) -> Iterator[Trouble]:
     for name in _OF_PIP:
         if (bundle := environ.get(name)) and not os.path.exists(bundle):
             why = f"names {bundle}, and there is none: pip cannot fetch a model"
-            yield Trouble(name, why, f"unset {name}", "certificates of pip")
+            yield Trouble(name, why, f"unset {name}", topic, is_pips=True)
 
 
 def _parts(folders: str) -> list[str]:

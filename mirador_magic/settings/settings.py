@@ -80,7 +80,7 @@ class Settings:
         options: Any = {key: found.pop(key) for key in _OPTIONS & set(found)}
         more = {key.partition(".")[2]: found.pop(key) for key in keys if key not in OF_A_STAGE}
         if more:
-            options["more"] = tuple(sorted({**dict(own.options.more), **more}.items()))
+            options["more"] = tuple({**dict(own.options.more), **more}.items())
         return replace(own, options=replace(own.options, **options), **_any(found))
 
     def _options(self, stage: str) -> set[str]:

@@ -79,9 +79,12 @@ def read_keep_alive(given: object) -> float:
         parts = re.findall(r"([\d.]+)([a-z]+)", found[2])
         seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
         return FOR_EVER if found[1] else seconds
-    seconds = read_number(-math.inf, math.inf)(given)
+    try:
+        seconds = read_number(-math.inf, math.inf)(given)
+    except Unfit:
+        raise Unfit("is not a time, in seconds or as 30m") from None
     if math.isnan(seconds):
-        raise Unfit("is not a number")
+        raise Unfit("is not a time")
     return FOR_EVER if seconds < 0 or math.isinf(seconds) else seconds
 
 

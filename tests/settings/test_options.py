@@ -155,6 +155,14 @@ WISH = ModelOptions(
     num_ctx=None,
     more=(("min_p", 0.1), ("num_gpu", 9), ("num_keep", 5), ("odd", 1), ("stop", ("END", "."))),
 )
+
+
+def test_python_may_give_them_as_a_mapping() -> None:
+    given = {"stop": ["END"], "min_p": 0.1}
+    made = ModelOptions(more=given)  # type: ignore[arg-type]
+    assert made.more == (("min_p", 0.1), ("stop", ("END",))) and hash(made)
+
+
 ASKED = ChatRequest("m", [Message("user", "Why?")], WISH, "low", keep_alive=60.0)
 
 

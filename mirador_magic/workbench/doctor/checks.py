@@ -105,7 +105,7 @@ def surroundings(environ: Mapping[str, str]) -> list[Finding]:
         named = ", ".join(surroundings_.proxies_set(environ))
         said = f"{named} set, and no matter: Ollama is asked directly" if named else "none is set"
         found.insert(0, ok("proxy", said))
-    if not any(each.topic == "certificates" for each in troubles):
+    if not any(each.topic == "certificates" and not each.is_pips for each in troubles):
         named = ", ".join(name for name in _CERTIFICATES if environ.get(name))
         found.append(ok("certificates", f"{named} can be read" if named else "the usual ones"))
     return found
