@@ -9,6 +9,7 @@
         ├── EngineBusy          the engine has no place for one more request
         ├── PromptTooLong       the prompt does not fit into the model's context
         ├── RequestRefused      the engine refuses this request
+        │   └── NoChatModel     the model is there, and is none to chat with
         ├── EngineLost          the connection broke while the model was writing
         ├── BrokenStream        the engine's stream ended early or cannot be read
         └── EngineSilent        nothing came for longer than the stage's timeout
@@ -71,6 +72,10 @@ class PromptTooLong(EngineError):
 
 class RequestRefused(EngineError):
     """The engine refuses this request."""
+
+
+class NoChatModel(RequestRefused):
+    """The model is there, and is none to chat with: it makes embeddings, or is a part of another."""
 
 
 class EngineLost(EngineError):

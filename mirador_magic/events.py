@@ -2,7 +2,7 @@
 
 `at` is in seconds of the run's clock (time.perf_counter unless another is given). The order is
 
-    RunStarted (ModelAwaited ModelArriving*)* EngineChosen? (StageStarted (TurnsLeftOut | StageSubstituted | StageDelayed |
+    RunStarted (ModelAwaited ModelArriving*)* EngineChosen? (StageStarted (TurnsLeftOut | OptionsUnknown | StageSubstituted | StageDelayed |
                 NextPlanned | ThinkingReceived | ChunkReceived)* ModelSwapped?
                 (StageFinished | StageFailed | StageStopped))*
                 RunFinished
@@ -149,6 +149,15 @@ class TurnsLeftOut:
 
 
 @dataclass(frozen=True)
+class OptionsUnknown:
+    """What was asked of the stage's model under these names, and the engine does not know."""
+
+    at: float
+    stage: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ThinkingReceived:
     """The model thinks, apart from its answer."""
 
@@ -221,6 +230,7 @@ Event = (
     | StageSubstituted
     | StageDelayed
     | TurnsLeftOut
+    | OptionsUnknown
     | NextPlanned
     | ThinkingReceived
     | ChunkReceived

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from mirador_magic.errors import UsageError
+
+Think = bool | Literal["low", "medium", "high"]
+FOR_EVER = -1.0  # of keep_alive
 
 
 @dataclass(frozen=True)
@@ -13,14 +17,22 @@ class ModelOptions:
     """How a model is run. The names are Ollama's; None leaves the engine's own default.
 
     `num_predict` and `num_ctx` are in tokens. `num_ctx` is explicit, since an engine's default can
-    be large enough to push the other stages' models out of memory, and changing it reloads a model.
+    be large enough to push the other stages' models out of memory, and changing it reloads a model;
+    None is the model's own. `more` are other options by their names, for the engine that knows them; a
+    mapping may be given.
     """
 
     temperature: float | None = None
     top_p: float | None = None
     num_predict: int | None = None
-    num_ctx: int = 4096
+    num_ctx: int | None = 4096
     seed: int | None = None
+    more: tuple[tuple[str, object], ...] = ()
+
+    def __post_init__(self) -> None:
+        pairs = sorted(dict(self.more).items())
+        more = tuple((name, tuple(v) if isinstance(v, list) else v) for name, v in pairs)
+        object.__setattr__(self, "more", more)
 
 
 @dataclass(frozen=True)
@@ -29,9 +41,9 @@ class ModelStage:
 
     `confidence` is declared, between 0 and 1: what one may expect of this stage before anything is
     measured. `timeout` is in seconds of the engine's silence, not of the reader's time. `think` tells
-    a model that can think before it answers whether to; None leaves it to the model. `keep_alive` is
-    how many seconds a warm-up keeps the model in memory unasked; None is as its place in the route has
-    it. `order` is what it is told last where other stages have answered before it; without one it is
+    a model that can think before it answers whether to, or how much; None leaves it to the model.
+    `keep_alive` is how many seconds the model is kept in memory unasked, FOR_EVER among them; None is
+    as its place in the route has it. `order` is what it is told last where other stages have answered before it; without one it is
     told to do what its system prompt says.
     """
 
@@ -41,7 +53,7 @@ class ModelStage:
     timeout: float
     system_prompt: str
     options: ModelOptions = field(default_factory=ModelOptions)
-    think: bool | None = None
+    think: Think | None = None
     keep_alive: float | None = None
     order: str = ""
 
@@ -120,13 +132,14 @@ def plain(model: str) -> str:
 
 
 def agree(stages: Iterable[ModelStage], known: Iterable[ModelStage] = ()) -> tuple[ModelStage, ...]:
-    """The stages with one context per model, the largest that they or the known ones ask for:
-    a model is loaded anew for another one."""
+    """The stages with one context per model, the largest that they or the known ones ask for, or the
+    model's own where one leaves it to that: a model is loaded anew for another one."""
     stages = tuple(stages)
-    widest: dict[str, int] = {}
+    widest: dict[str, int | None] = {}
     for stage in (*stages, *known):
-        name = plain(stage.model)
-        widest[name] = max(widest.get(name, 0), stage.options.num_ctx)
+        name, context = plain(stage.model), stage.options.num_ctx
+        so_far = widest.get(name, 0)
+        widest[name] = None if so_far is None or context is None else max(so_far, context)
     return tuple(
         replace(stage, options=replace(stage.options, num_ctx=widest[plain(stage.model)]))
         for stage in stages

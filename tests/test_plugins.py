@@ -15,8 +15,8 @@ from mirador_magic import plugins
 from mirador_magic.engines.scripted import ScriptedEngine
 from mirador_magic.errors import EngineUnavailable, UsageError
 from mirador_magic.session.session import Request, Session
-from mirador_magic.settings.keys import ENGINES, engines
 from mirador_magic.settings.settings import layer
+from mirador_magic.settings.values import ENGINES, engines
 from tests.support.patience import PATIENCE
 
 PROJECT = """

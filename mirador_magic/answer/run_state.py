@@ -23,6 +23,7 @@ from mirador_magic.events import (
     ModelAwaited,
     ModelSwapped,
     NextPlanned,
+    OptionsUnknown,
     Outcome,
     RouteChosen,
     RunFinished,
@@ -194,6 +195,8 @@ class RunState:
                     self.stages[event.stage].notes.append(_told(event))
             case TurnsLeftOut():
                 self.stages[event.stage].left_out(event)
+            case OptionsUnknown():
+                self.stages[event.stage].unknown(event, self.engine)
             case ModelSwapped():
                 model = self.stages[event.stage].model
                 self.stages[event.stage].notes.append(

@@ -9,6 +9,7 @@ from mirador_magic.answer.words import readiness
 from mirador_magic.confidence import HELD, LOOPED, Gauge, judged
 from mirador_magic.events import (
     ChunkReceived,
+    OptionsUnknown,
     Outcome,
     StageFailed,
     StageFinished,
@@ -49,6 +50,7 @@ class StageState:
         self.before: float | None = None  # the run's first measured confidence, of another stage
         self._weakest: str | None = None
         self.notes: list[str] = []
+        self._instead = ""  # the note of the model that stands in
 
     def answer(self, now: float, warmth: Callable[[str], Warmth | None]) -> StageAnswer:
         """The stage as it stands at `now`, in seconds of the run's clock."""
@@ -104,10 +106,11 @@ class StageState:
             self.thought = event.at
 
     def substituted(self, event: StageSubstituted) -> None:
+        self.notes[:] = [note for note in self.notes if note != self._instead]  # it did not chat
         if not event.spare:
-            self.notes.append(
-                f"{self.model} is not installed, so {event.model} answers → {event.cure}"
-            )
+            missing = self.stage.model
+            self._instead = f"{missing} is not installed, so {event.model} answers → {event.cure}"
+            self.notes.append(self._instead)
         self.model = event.model
 
     def left_out(self, event: TurnsLeftOut) -> None:
@@ -116,6 +119,12 @@ class StageState:
             f"the conversation's {turns} did not fit into the context of {event.num_ctx} tokens "
             "→ %mirador reset, or raise num_ctx"
         )
+
+    def unknown(self, event: OptionsUnknown, engine: str) -> None:
+        names = ", ".join(event.names)
+        note = f"{engine or 'the engine'} does not know {names} → %mirador settings tells where it is set"
+        if note not in self.notes:  # another model may stand in, and be asked the same
+            self.notes.append(note)
 
     def finished(self, event: StageFinished) -> None:
         self.status, self.ended = "done", event.at
@@ -129,9 +138,13 @@ class StageState:
             self.notes.append("■ stopped: it repeated itself")
         if event.end.prompt_cut:
             self.notes.append(
-                f"the prompt was longer than the context of {self.stage.options.num_ctx} tokens: "
+                f"the prompt was longer than the context{self._size()}: "
                 "the engine dropped part of it → shorten it, or raise num_ctx"
             )
+
+    def _size(self) -> str:
+        context = self.stage.options.num_ctx
+        return f" of {context} tokens" if context else ", the model's own"
 
     def failed(self, event: StageFailed) -> None:
         self.status, self.ended, self.error = "failed", event.at, str(event.error)
@@ -179,11 +192,11 @@ class StageState:
         told, limit, context = end.output_tokens, *self._limits()
         if told and limit and told >= limit:
             return f"cut off at the stage's limit of {limit} tokens → --num-predict {2 * limit}"
-        if told and end.prompt_tokens and told + end.prompt_tokens >= context - _SLACK:
+        if told and context and told + (end.prompt_tokens or 0) >= context - _SLACK:
             return f"cut off: the context of {context} tokens is full → --num-ctx {2 * context}"
         return "cut off at its length limit (num_predict, or the context is full)"
 
-    def _limits(self) -> tuple[int | None, int]:
+    def _limits(self) -> tuple[int | None, int | None]:
         return self.stage.options.num_predict, self.stage.options.num_ctx
 
     def _most(self) -> float:

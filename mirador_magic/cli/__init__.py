@@ -11,13 +11,20 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
 import sys
 from collections.abc import Sequence
 
 from mirador_magic.answer.words import one_line
 from mirador_magic.cli.argv import USAGE, parser, read
-from mirador_magic.cli.shell import BROKEN_PIPE, INTERRUPTED, here, say
+from mirador_magic.cli.shell import (
+    BROKEN_PIPE,
+    INTERRUPTED,
+    give_up,
+    here,
+    hold_closed,
+    say,
+    unwritten,
+)
 from mirador_magic.cli.stdin import asked
 from mirador_magic.commands.command import Command
 from mirador_magic.commands.line import Line
@@ -31,11 +38,23 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """What the command does, and its exit code. An error is one line on the standard error."""
+    hold_closed()
+    if sys.stdout is None:
+        say("mirador: the standard output is closed → to see nothing of it: mirador … >/dev/null")
+        return 1
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a bar that this terminal lacks is no failure
     try:
-        code = _main(sys.argv[1:] if argv is None else argv)
+        return _coded(sys.argv[1:] if argv is None else argv)
+    finally:
+        give_up()
+
+
+def _coded(argv: Sequence[str]) -> int:
+    """The exit code, whatever becomes of it."""
+    try:
+        code = _main(argv)
         sys.stdout.flush()
         return code
     except MiradorError as error:
@@ -44,9 +63,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # What is still in the buffer has nowhere to go, and must not be complained about at the exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+    except OSError:
+        if not (why := unwritten()):
+            raise  # it was another file
+        say(f"mirador: the output cannot be written: {why.lower()} → send it to another place")
+        return 1
 
 
 def _main(argv: Sequence[str]) -> int:

@@ -14,6 +14,7 @@ from mirador_magic.cli.stdin import PASTED
 from mirador_magic.commands import table
 from mirador_magic.commands.command import Command, Option
 from mirador_magic.errors import UsageError
+from mirador_magic.settings.keys import as_option
 from mirador_magic.stages import nearest
 
 USAGE = "mirador [options] QUESTION …\n       mirador VERB …"
@@ -92,7 +93,8 @@ def _check(said: Sequence[str], reader: argparse.ArgumentParser) -> None:
     for word in said:
         if re.fullmatch(r"--?[A-Za-z][\w-]*(=.*)?", word):
             known = re.findall(r"(?<![\w-])--[a-z][\w-]*", reader.format_help())
-            near = nearest(word.partition("=")[0], known)
+            option = as_option(word)
+            near = f"--set {option}=VALUE" if option else nearest(word.partition("=")[0], known)
             cure = " or, to ask it as it is, ".join(filter(None, [near, "put -- before it"]))
             raise UsageError(f"there is no option {word} here", cure)
 

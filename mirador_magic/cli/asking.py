@@ -33,7 +33,7 @@ async def ask(session: Session, read: Line) -> int:
         "--traditional" in read.options or not session.settings(request.settings)["streaming"]
     )
     handle = session.start(request)
-    broken: list[BrokenPipeError] = []
+    broken: list[OSError] = []
     try:
         draw = _shown(handle, read, broken, buffered=buffered)
         for _ in range(_STEPS):
@@ -51,9 +51,9 @@ async def ask(session: Session, read: Line) -> int:
 
 
 def _shown(
-    handle: Handle, read: Line, broken: list[BrokenPipeError], *, buffered: bool
+    handle: Handle, read: Line, broken: list[OSError], *, buffered: bool
 ) -> Callable[[], None]:
-    """Show the run as it goes on; returns what begins to draw. Where nobody reads on, the run is stopped."""
+    """Show the run as it goes on; returns what begins to draw. Where it cannot be written, the run is stopped."""
     if {"--json", "--quiet"} & set(read.options):
         return lambda: None
     from mirador_magic.views.terminal import TerminalView
@@ -69,7 +69,7 @@ def _shown(
         try:
             if not broken:
                 view(event)
-        except BrokenPipeError as error:
+        except OSError as error:
             broken.append(error)
             handle.stop()
 

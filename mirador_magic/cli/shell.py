@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import re
 import sys
 
@@ -30,5 +32,38 @@ def told(answer: Answer) -> Answer:
 
 
 def say(text: str) -> None:
-    """A line on the standard error."""
-    print(text, file=sys.stderr, flush=True)
+    """A line on the standard error; where that is closed or full there is nobody to tell."""
+    with contextlib.suppress(OSError):
+        if sys.stderr is not None:  # print() would take the standard output in its place
+            print(text, file=sys.stderr, flush=True)
+
+
+def hold_closed() -> None:
+    """Put nothing in the place of streams that came closed: what is opened next would be there, and
+    be written to by whoever writes to one of them."""
+    for stream in range(3):
+        try:
+            os.fstat(stream)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+
+
+def unwritten() -> str:
+    """Why the standard output cannot be written, found out with one line more; "" where it can."""
+    try:
+        print(flush=True)
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def give_up() -> None:
+    """Let go of what the streams still hold: Python would complain of it at the exit."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)

@@ -9,6 +9,7 @@ import select
 from collections.abc import Sequence
 
 from mirador_magic.cli.shell import say
+from mirador_magic.errors import UsageError
 
 PASTED = 200_000  # characters that are read of the standard input
 _PATIENCE = 2.0  # seconds of a silent pipe, after which it is told that it is waited for
@@ -30,7 +31,13 @@ def _read(stdin: io.TextIOWrapper, *, tell: bool) -> str:
     with contextlib.suppress(OSError, ValueError):  # Windows waits for no pipe
         if tell and not select.select([stdin], [], [], _PATIENCE)[0]:
             say("mirador: waiting for the standard input; where there is none: </dev/null")
-    text = stdin.read(PASTED + 1)
+    try:
+        text = stdin.read(PASTED + 1)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise UsageError(
+            f"the standard input cannot be read: {why}", "mirador QUESTION </dev/null"
+        ) from None
     if len(text) > PASTED:
         say(f"mirador: the standard input is cut to its first {PASTED:,} characters")
     return text[:PASTED]

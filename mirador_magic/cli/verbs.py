@@ -114,7 +114,7 @@ def _fetching() -> Callable[[Progress], None]:
 
 async def serve_check(session: Session, read: Line) -> int:
     engine = await session.engine()
-    models = await engine.models()
+    models = [each for each in await engine.models() if each.chats]
     if not models:
         print(f"{engine.label} answers, and has no model → mirador provision")
         return 1

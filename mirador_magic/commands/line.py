@@ -16,7 +16,8 @@ from mirador_magic.commands.command import Command, Option
 from mirador_magic.errors import UsageError
 from mirador_magic.routing.router import Complexity
 from mirador_magic.settings import settings
-from mirador_magic.settings.keys import OF_A_STAGE
+from mirador_magic.settings.keys import OF_A_STAGE, as_option
+from mirador_magic.settings.values import OPTIONS
 from mirador_magic.stages import DEFAULT_STAGES, nearest
 
 Known = Mapping[str, Option]
@@ -28,7 +29,9 @@ _SET = {each.name: each.key for each in table.ASK if each.key}
 _STAGE_OPTION = re.compile(
     rf"\s*([A-Za-z_]\w*)\.({'|'.join(OF_A_STAGE)})="
     rf"|\s*({'|'.join(stage.name for stage in DEFAULT_STAGES)})\.(\w+)="
+    rf"|\s*([A-Za-z_]\w*)\.{OPTIONS}\.(\w+)="
 )
+_ENGINE_OPTION = re.compile(rf"\s*{OPTIONS}\.(\w+)=")
 _OPTION = re.compile(r"\s*(--?[A-Za-z][\w-]*)")
 _VALUE = re.compile(r"""(?:=|\s+)("[^"]*"|'[^']*'|[^\s"'-]\S*|-?\.?\d\S*)""")
 _NAME = re.compile(r"\s*([^\W\d]\w*)\s*<<(?=\s|$)")
@@ -92,7 +95,7 @@ def _head(text: str, known: Known, options: dict[str, str]) -> tuple[str | None,
         if found := _NAME.match(text):
             name = found[1]
             text = text[found.end() :]
-        elif known is _ASK and (found := _STAGE_OPTION.match(text)):
+        elif found := _set(text, known):
             text = _value(found[0].strip().rstrip("="), text[found.end() - 1 :], "VALUE", options)
         elif found := _OPTION.match(text):
             text = _option(found[1], text[found.end() :], known, options)
@@ -100,11 +103,19 @@ def _head(text: str, known: Known, options: dict[str, str]) -> tuple[str | None,
             return name, text
 
 
+def _set(text: str, known: Known) -> re.Match[str] | None:
+    """A `deep_analysis.temperature=` or `options.top_k=` at the front, where the line may set that."""
+    found = _STAGE_OPTION.match(text) if known is _ASK else None
+    return found or (_ENGINE_OPTION.match(text) if "--num-ctx" in known else None)
+
+
 def _option(word: str, rest: str, known: Known, options: dict[str, str]) -> str:
     """Read one option and its value into `options`; what is left of the line."""
     if word not in known:
         there = f"there are: {', '.join(known)}" if known else "it takes none"
-        raise UsageError(f"there is no option {word} here; {there}", nearest(word, known))
+        meant = as_option(word) if "--num-ctx" in known else ""
+        near = f"write {meant}=VALUE" if meant else nearest(word, known)
+        raise UsageError(f"there is no option {word} here; {there}", near)
     option = known[word]
     if not option.value:
         options[option.name] = ""

@@ -23,6 +23,7 @@ Ask local language models: a quick answer first, deeper ones while you read.
 
 {of_stages}, for all of them, or for one as deep_analysis.temperature=0.3
 {stage}
+options.NAME=VALUE is any other option of the engine, such as options.top_k=20.
 
 In the text {{name}}, {{df.head()}}, {{In[3]}} and {{Err}} (the last error) stand for what the notebook
 has by these names; other braces stay as they are.

@@ -31,6 +31,12 @@ line. `%mirador settings` tells which value is in force, and where it came from.
 _OF_STAGES = """\
 For all stages (`temperature`) or for one (`deep_analysis.temperature`); each is an option of a
 question as well.
+
+`options.NAME = value` (or `deep_analysis.options.NAME`) is any other option of the engine, such as
+`options.top_k = 20`, `options.min_p = 0.05`, `options.repeat_penalty = 1.1`, `options.num_gpu = 0` or
+`options.stop = ["END"]`; a stage says so where its engine does not know it. In a question's line it
+is `options.top_k=20`, in a shell `--set options.top_k=20`, in the environment
+`MIRADOR_OPTIONS_TOP_K=20`; in TOML and `%config MiradorMagics` `options` is a table.
 """
 
 

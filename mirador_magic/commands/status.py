@@ -32,5 +32,6 @@ async def _status(session: Session) -> str:
         if not known & names and not each.model.endswith(".gguf"):
             state = ", ".join(filter(None, ("not installed", other)))
         rows.append(f"  {each.name}  {each.model}  {state}")
-    there = ", ".join(sorted(names)) or "none"
+    told = [each.name + ("" if each.chats else " (does not chat)") for each in models]
+    there = ", ".join(sorted(told)) or "none"
     return "\n".join([f"engine: {engine.label}", f"models: {there}", "stages:", *rows])

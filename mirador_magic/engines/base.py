@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from mirador_magic.events import StreamEnd
-from mirador_magic.stages import ModelOptions, plain
+from mirador_magic.stages import ModelOptions, Think, plain
 
 Role = Literal["system", "user", "assistant"]
 
@@ -29,15 +29,18 @@ class Message:
 class ChatRequest:
     """One stage's request: the model, the chat so far and how to run it.
 
-    `think` tells a model that can think first whether to; None leaves it to the model. Without
-    `logprobs` the tokens' probabilities are not wanted, since in some engines they cost time.
+    `think` tells a model that can think first whether to, or how much; None leaves it to the model.
+    Without `logprobs` the tokens' probabilities are not wanted, since in some engines they cost time.
+    `keep_alive` is in seconds that the model is kept unasked, FOR_EVER among them; None leaves that as
+    it is.
     """
 
     model: str
     messages: Sequence[Message]
     options: ModelOptions
-    think: bool | None = None
+    think: Think | None = None
     logprobs: bool = True
+    keep_alive: float | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class ModelInfo:
     Of a model in memory, `size` is in bytes of memory, `vram` how many of these are a GPU's, and
     `until` the time (seconds since 1970) when it leaves unless it is asked again; None is never.
     One that is `away` runs past this machine: it stands in for no other. One that is `spare` stands
-    in only where nothing else does.
+    in only where nothing else does. One that does not chat, as an embedding model, answers nothing.
     """
 
     name: str
@@ -70,6 +73,7 @@ class ModelInfo:
     until: float | None = None
     away: bool = False
     spare: bool = False
+    chats: bool = True
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,18 @@ def waits(engine: Engine, request: ChatRequest) -> bool | None:
     """
     tell = getattr(engine, "waiting", None)
     return tell(request) if tell else None
+
+
+def unknown(engine: Engine, request: ChatRequest) -> tuple[str, ...]:
+    """The names of what the request wants that this engine does not know, as far as it says."""
+    tell = getattr(engine, "unknown", None)
+    return tuple(tell(request)) if tell else ()
+
+
+def template_wishes(think: Think) -> dict[str, object]:
+    """How much to think, in the words of chat templates."""
+    how_much = {} if isinstance(think, bool) else {"reasoning_effort": think}
+    return {"enable_thinking": bool(think), **how_much}
 
 
 class Engine(Protocol):
@@ -123,8 +139,8 @@ class Engine(Protocol):
         """Bring the request's model into memory, and its messages into the model's prefix cache.
 
         Without messages the model is only loaded. `keep_alive` is in seconds without a request,
-        after which the engine may let go of the model; None leaves that to the engine. Cancelling
-        it may abort the load.
+        after which the engine may let go of the model, FOR_EVER among them; None leaves that to the
+        engine. Cancelling it may abort the load.
         """
 
     async def unload(self, model: str) -> None:

@@ -15,7 +15,15 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mappi
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 
-from mirador_magic.engines.base import ChatRequest, Chunk, Engine, Loaded, ModelInfo, is_same
+from mirador_magic.engines.base import (
+    ChatRequest,
+    Chunk,
+    Engine,
+    Loaded,
+    ModelInfo,
+    is_same,
+    unknown,
+)
 from mirador_magic.engines.endpoints import Endpoint
 from mirador_magic.engines.limiter import Limiter
 from mirador_magic.engines.ollama.engine import OllamaEngine
@@ -243,6 +251,11 @@ class ByEndpoint:
         ):
             async for chunk in chunks:
                 yield chunk
+
+    def unknown(self, request: ChatRequest) -> tuple[str, ...]:
+        part = self._part(request.model)
+        engine = part.engine if part else self._home
+        return unknown(engine, request) if engine else ()
 
     async def aclose(self) -> None:
         for engine in self._engines():

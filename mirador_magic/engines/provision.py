@@ -242,8 +242,7 @@ def _with(made: Modelfile, context: Path | None) -> Modelfile:
 
 def _can_chat_here(model: ModelInfo) -> bool:
     # A "-cloud" model would send the question off the machine, which nobody asked for.
-    name = model.name
-    return not model.away and "embed" not in name and not name.endswith(("-cloud", ":cloud"))
+    return model.chats and not model.away and not model.name.endswith(("-cloud", ":cloud"))
 
 
 def _size(model: ModelInfo) -> int:

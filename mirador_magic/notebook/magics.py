@@ -30,10 +30,13 @@ from mirador_magic.session.handle import Handle
 from mirador_magic.session.session import Request, Session
 from mirador_magic.settings import settings
 from mirador_magic.settings.keys import KEYS
+from mirador_magic.settings.values import OPTIONS
 from mirador_magic.stages import nearest
 
 # Of the loop, before anything is drawn: the question is on its way by then. Drawing takes longer.
 _STEPS = 4
+
+_TABLE = '{"top_k": 20}'
 
 
 class _Set(TraitType[object, object]):
@@ -42,10 +45,33 @@ class _Set(TraitType[object, object]):
     default_value = None
 
     def validate(self, obj: object, value: object) -> object:
+        if not _is_ready(obj):  # IPython's configuration: see `_take_over`
+            return value
         try:
             return None if value is None else settings.read(str(self.name), value, "%config")
         except UsageError as error:
             raise TraitError(str(error)) from None
+
+
+class _Options(TraitType[object, object]):
+    """The options of an engine by their names, for `%config`: None where none is set here."""
+
+    default_value = None
+
+    def validate(self, obj: object, value: object) -> object:
+        if value is None or not _is_ready(obj):
+            return value
+        if not isinstance(value, Mapping):
+            raise TraitError(f"%config: options = {value!r} is no table → such as {_TABLE}")
+        try:
+            settings.layer({OPTIONS: value}, "%config")
+        except UsageError as error:
+            raise TraitError(str(error)) from None
+        return dict(value)
+
+
+def _is_ready(magics: object) -> bool:
+    return hasattr(magics, "session")
 
 
 @magics_class
@@ -59,7 +85,8 @@ class MiradorMagics(Magics):
         self.session = session
         self._showing = Showing(shell, session, self._bind)
         self._shown: tuple[object, int] = (None, 0)
-        self.observe(self._configured, list(KEYS))
+        self._take_over()
+        self.observe(self._configured, [*KEYS, OPTIONS])
         self.warming: asyncio.Task[None] | None = None
         self.completer: object = None
 
@@ -182,13 +209,36 @@ class MiradorMagics(Magics):
         if name:
             self.shell.user_ns[name] = value
 
+    def _take_over(self) -> None:
+        """Set what IPython's own configuration has for the traits; what was set here since stays.
+        What cannot be read is told, and left out: the magic is there all the same."""
+        for name in (*KEYS, OPTIONS):
+            given = getattr(self, name)
+            if given is None:
+                continue
+            try:
+                setattr(self, name, given)  # as it is meant, now that it is validated
+                new = settings.flat({name: getattr(self, name)})
+                kept = {key: new[key] for key in new if key not in self.session.notebook}
+                self.session.configure(kept, "IPython's configuration")
+            except (TraitError, UsageError) as error:
+                setattr(self, name, None)
+                told = str(error).replace("%config: ", f"c.{type(self).__name__}.", 1)
+                print(f"mirador: IPython's configuration: {told}", file=sys.stderr)
+
     def _configured(self, change: Mapping[str, object]) -> None:
-        self.session.configure({str(change["name"]): change["new"]}, "%config")
+        name, new = str(change["name"]), change["new"]
+        if name == OPTIONS:  # the table is all that there is
+            self.session.configure({name: None}, "%config")
+        self.session.configure({name: new}, "%config")
 
 
-for _name, _key in KEYS.items():
-    _trait = _Set(help=f"{_key.what}, such as {_key.example}").tag(config=True)
-    setattr(MiradorMagics, _name, _trait)
+_traits: dict[str, TraitType[object, object]] = {
+    name: _Set(help=f"{key.what}, such as {key.example}") for name, key in KEYS.items()
+}
+_traits |= {OPTIONS: _Options(help=f"any other options of the engine, such as {_TABLE}")}
+for _name, _trait in _traits.items():
+    setattr(MiradorMagics, _name, _trait.tag(config=True))
     _trait.class_init(MiradorMagics, _name)
 MiradorMagics.mirador.__doc__ = manual()
 MiradorMagics.setup_class(MiradorMagics.__dict__)  # type: ignore[arg-type]

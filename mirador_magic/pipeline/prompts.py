@@ -20,6 +20,7 @@ forgets what only stood at the beginning; `ORDER` where that is long, `ANSWER_TO
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -68,7 +69,7 @@ def request(
         said = "\n\n".join(harmless(text.strip()) for _, text in earlier)
         more = [*asked, Message("assistant", said), Message("user", _order(stage))]
         # Of a longer prompt Ollama would drop the question, and keep the order behind it.
-        if _size(_chat(stage, more).messages) <= _BYTES * stage.options.num_ctx:
+        if _size(_chat(stage, more).messages) <= _BYTES * _context(stage):
             asked = more
     return _chat(stage, asked, turns)
 
@@ -80,7 +81,8 @@ def fitting(
 
     A token is taken for three bytes, since no engine counts tokens beforehand; so it is by estimate.
     """
-    room = stage.options.num_ctx - (stage.options.num_predict or stage.options.num_ctx // 4)
+    context = _context(stage)
+    room = context - (stage.options.num_predict or context / 4)
     left = _BYTES * room - _size(request(stage, query, earlier).messages)
     kept = 0
     for turn in reversed(turns):
@@ -109,7 +111,14 @@ def _chat(stage: ModelStage, asked: Sequence[Message], turns: Sequence[Turn] = (
     messages = [Message("system", stage.system_prompt)] if stage.system_prompt else []
     for turn in turns:
         messages += _told(turn)
-    return ChatRequest(stage.model, [*messages, *asked], stage.options, stage.think)
+    return ChatRequest(
+        stage.model, [*messages, *asked], stage.options, stage.think, keep_alive=stage.keep_alive
+    )
+
+
+def _context(stage: ModelStage) -> float:
+    """In tokens; nobody knows beforehand how many there are where it is left to the model."""
+    return math.inf if stage.options.num_ctx is None else stage.options.num_ctx
 
 
 def _order(stage: ModelStage) -> str:

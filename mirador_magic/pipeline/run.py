@@ -16,11 +16,12 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import partial
 
-from mirador_magic.engines.base import ChatRequest, Chunk, Engine, ModelInfo, waits
-from mirador_magic.errors import BrokenStream, MiradorError, ModelMissing
+from mirador_magic.engines.base import ChatRequest, Chunk, Engine, ModelInfo, unknown, waits
+from mirador_magic.errors import BrokenStream, MiradorError, ModelMissing, NoChatModel
 from mirador_magic.events import (
     ChunkReceived,
     EngineChosen,
+    OptionsUnknown,
     Outcome,
     RouteChosen,
     RunFinished,
@@ -189,7 +190,7 @@ class Run:
             try:
                 await self._stream(engine, stage)
             except ModelMissing as missing:
-                await self._stream(engine, await self._substituted(engine, stage, missing))
+                await self._stream_instead(engine, stage, missing)
         except MiradorError as error:
             self._causes.append(error)
             self._emit(StageFailed(self._clock(), stage.name, error))
@@ -197,12 +198,29 @@ class Run:
             self._emit(StageStopped(self._clock(), stage.name))
             raise
 
+    async def _stream_instead(
+        self, engine: Engine, stage: ModelStage, missing: ModelMissing
+    ) -> None:
+        """The answer of a model that stands in; of the next one where it turns out to be none to chat
+        with, which the engine remembers."""
+        asked: set[str] = set()
+        while True:
+            instead = await self._substituted(engine, stage, missing)
+            try:
+                return await self._stream(engine, instead)
+            except NoChatModel:
+                if instead.model in asked:
+                    raise
+                asked.add(instead.model)
+
     async def _stream(self, engine: Engine, stage: ModelStage) -> None:
         """Receive one stage's answer; it counts for the next stages once it has come to its end."""
         parts: list[str] = []
         end: StreamEnd | None = None
         loops = Loops()
         request = replace(self._request(stage), logprobs=self._logprobs(engine, stage))
+        if names := unknown(engine, request):
+            self._emit(OptionsUnknown(self._clock(), stage.name, names))
         stream = engine.stream(request)
         loading = partial(self._is_loading, engine, stage, request, self._clock())
         async with contextlib.aclosing(stream):
@@ -229,8 +247,8 @@ class Run:
 
     def _request(self, stage: ModelStage) -> ChatRequest:
         turns = prompts.fitting(stage, self.query, self._finished, self._turns)
-        if left_out := len(self._turns) - len(turns):
-            context = stage.options.num_ctx
+        context = stage.options.num_ctx
+        if context and (left_out := len(self._turns) - len(turns)):
             self._emit(TurnsLeftOut(self._clock(), stage.name, left_out, context))
         return prompts.request(stage, self.query, self._finished, turns)
 
@@ -274,8 +292,9 @@ class Run:
             models = await engine.models()
         instead = self._substitute(stage, models) if self._substitute else None
         if instead is None:
-            names = ", ".join(info.name for info in models) or "none"
-            near = nearest(plain(stage.model), [plain(info.name) for info in models])
+            chatting = [info.name for info in models if info.chats]
+            names = ", ".join(chatting) or ("none that chats" if models else "none")
+            near = nearest(plain(stage.model), map(plain, chatting))
             cure = f"{near} else {missing.cure}" if near else missing.cure
             raise type(missing)(f"{missing.what} (installed: {names})", cure) from missing
         spare = any(info.spare and info.name == instead.model for info in models)

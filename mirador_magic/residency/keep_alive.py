@@ -14,7 +14,7 @@ KEEP_ALIVE_BETWEEN = 1200.0
 
 
 def seconds(stages: Sequence[ModelStage], place: int) -> float:
-    """What the stage says, else the first one's longest and the last one's next."""
+    """What the stage says, FOR_EVER among it, else the first one's longest and the last one's next."""
     own = stages[place].keep_alive
     if own is not None:
         return own

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from mirador_magic.engines.base import Engine, ModelInfo
-from mirador_magic.errors import MiradorError
+from mirador_magic.errors import MiradorError, NoChatModel
 from mirador_magic.events import (
     ChunkReceived,
     Event,
@@ -123,6 +123,9 @@ class WarmUp:
         warmed: dict[str, int] = {}  # model → the place of the stage that it is warm for
         for place, own in enumerate(self.stages):
             await self._idle.wait()
+            if keep_alive.seconds(self.stages, place) == 0:
+                self._set(place, "cold", why="keep_alive is 0: it leaves after each answer")
+                continue
             try:
                 stage = await self.installed(engine, own)
                 if stage.model in warmed:  # its cache holds one beginning: the earlier stage's
@@ -130,7 +133,7 @@ class WarmUp:
                     self.state[place] = replace(first, stage=stage.name)
                     continue
                 if self.state[place].state != "warm":  # by a run that came between
-                    await self._warm(engine, stage, place)
+                    stage = await self._warm_or_next(engine, own, stage, place)
                 warmed[stage.model] = place
                 if not await self._all_fit(engine, warmed):
                     return
@@ -199,6 +202,19 @@ class WarmUp:
                 self._set(place, was.state, model=stage.model, size=size)
         return stage
 
+    async def _warm_or_next(
+        self, engine: Engine, own: ModelStage, stage: ModelStage, place: int
+    ) -> ModelStage:
+        """Warm it; where it is none to chat with, the next that stands in. The stage on what is warm."""
+        try:
+            await self._warm(engine, stage, place)
+            return stage
+        except NoChatModel:
+            other = await self.installed(engine, own)
+            if other.model == stage.model:
+                raise
+            return await self._warm_or_next(engine, own, other, place)
+
     async def _warm(self, engine: Engine, stage: ModelStage, place: int) -> None:
         expected = self.history.load_seconds(engine.key, stage.model)
         self._set(place, "loading", expected=expected)
@@ -253,12 +269,9 @@ class WarmUp:
         why = f"had left memory and was loaded again in {load_s:.1f} s" if lost else ""
         for place, was in enumerate(self.state):
             if plain(was.model) == plain(model):
-                until = (
-                    None
-                    if was.until is None
-                    else self._wall() + keep_alive.seconds(self.stages, place)
-                )
-                self._set(place, "warm", why=why, until=until)
+                kept = keep_alive.seconds(self.stages, place)
+                until = None if was.until is None or kept < 0 else self._wall() + kept
+                self._set(place, "warm" if kept else "cold", why=why, until=until)
 
     def _update(self, model: str, state: State, *, only: State) -> None:
         for place, was in enumerate(self.state):

@@ -72,7 +72,9 @@ class Awaiting:
     async def _look(self) -> Engine | None:
         with contextlib.suppress(NoModel):
             engine = await self._open()
-            if await engine.models():  # an Ollama that was just started may have none yet
+            if any(
+                each.chats for each in await engine.models()
+            ):  # an Ollama that was just started may have none yet
                 return engine
         return None
 

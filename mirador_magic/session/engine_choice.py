@@ -14,8 +14,8 @@ from mirador_magic.engines.known_models import SMOLLM2, offered
 from mirador_magic.engines.ollama.engine import OllamaEngine
 from mirador_magic.engines.scripted import ScriptedEngine
 from mirador_magic.errors import EngineUnavailable, NoModel
-from mirador_magic.settings.keys import ENGINES
 from mirador_magic.settings.settings import Settings
+from mirador_magic.settings.values import ENGINES
 
 Place = tuple[object, ...]
 
@@ -92,8 +92,10 @@ class Engines:
     async def ollama(self, settings: Settings) -> Engine:
         """Ollama, known to answer and to have a model. Raises EngineUnavailable."""
         ollama = await self._probed("ollama", settings)
-        if not await ollama.models():
-            raise EngineUnavailable(f"{ollama.label} has no model", "%mirador provision")
+        models = await ollama.models()
+        if not any(model.chats for model in models):
+            which = "no model to chat with" if models else "no model"
+            raise EngineUnavailable(f"{ollama.label} has {which}", "%mirador provision")
         return ollama
 
 

@@ -40,6 +40,7 @@ from mirador_magic.session.request import Request
 from mirador_magic.session.shortening import shortener
 from mirador_magic.session.trust import Trust
 from mirador_magic.settings import settings as settings_
+from mirador_magic.settings.change import changed
 from mirador_magic.settings.settings import Layer, Settings
 from mirador_magic.stages import DEFAULT_STAGES, ModelStage
 
@@ -103,9 +104,7 @@ class Session:
 
     def configure(self, values: Mapping[str, object], source: str = "the notebook") -> None:
         """Set these for all that is asked from now on, by key or `stage.key`; None takes one back."""
-        given = {key: value for key, value in values.items() if value is not None}
-        changed = {**self.notebook, **settings_.layer(given, source)}
-        kept = {key: each for key, each in changed.items() if values.get(key, each) is not None}
+        kept = changed(self.notebook, values, source)
         self._stages(Settings(kept))  # an unknown stage is an error now, not later
         self.notebook = kept
 
@@ -217,7 +216,7 @@ class Session:
         """See which models are installed, for what is completed."""
         with contextlib.suppress(MiradorError):
             engine = await self.engine()
-            self.models = tuple(model.name for model in await engine.models())
+            self.models = tuple(each.name for each in await engine.models() if each.chats)
 
     async def _engine(self, settings: Settings, models: Sequence[str]) -> Engine:
         """The engine of a run on these models, the first stage's first."""

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from mirador_magic import plugins
-from mirador_magic.stages import nearest
-
-ENGINES = ("auto", "ollama", "embedded", "scripted")
-ESCALATE = ("ask", "auto", "never")
-ROUTED = "auto"  # default_stages: those that the question needs
-
-
-class Unfit(Exception):
-    """The value cannot be this key's; says why, to stand behind the value."""
+from mirador_magic.engines.ollama.wire import Host
+from mirador_magic.settings.values import (
+    ENGINES,
+    ESCALATE,
+    LEVELS,
+    OPTIONS,
+    read_context,
+    read_count,
+    read_engine,
+    read_escalate,
+    read_flag,
+    read_host,
+    read_keep_alive,
+    read_number,
+    read_option,
+    read_stages,
+    read_text,
+    read_texts,
+    read_think,
+    read_timeout,
+    read_whole,
+    read_word,
+)
 
 
 @dataclass(frozen=True)
@@ -34,102 +48,13 @@ class Key:
     value: str = "VALUE"
 
 
-def _flag(given: object) -> bool:
-    words = {"1": True, "true": True, "yes": True, "on": True}
-    words |= {"0": False, "false": False, "no": False, "off": False}
-    if (word := str(given).strip().lower()) not in words:
-        raise Unfit("is neither on nor off")
-    return words[word]
-
-
-def _number(low: float, high: float) -> Callable[[object], float]:
-    def read(given: object) -> float:
-        if isinstance(given, bool) or not isinstance(given, (int, float, str)):
-            raise Unfit("is not a number")
-        try:
-            number = float(given)
-        except ValueError:
-            raise Unfit("is not a number") from None
-        if not low <= number <= high:
-            raise Unfit(f"is not in {low:g}..{high:g}")
-        return number
-
-    return read
-
-
-def _count(given: object) -> int:
-    if isinstance(given, bool) or not str(given).strip().isdigit() or int(str(given)) < 1:
-        raise Unfit("is not a count, 1 or more")
-    return int(str(given))
-
-
-def _whole(given: object) -> int:
-    try:
-        return int(str(given))
-    except ValueError:
-        raise Unfit("is not a whole number") from None
-
-
-def _timeout(given: object) -> float:
-    seconds = _number(0, 86400)(given)
-    if not seconds:
-        raise Unfit("is not above 0")
-    return seconds
-
-
-def _text(given: object) -> str:
-    if not isinstance(given, str):
-        raise Unfit("is not a text")
-    return given
-
-
-def _word(given: object) -> str:
-    if not isinstance(given, str) or not given.strip():
-        raise Unfit("is not a name")
-    return given.strip()
-
-
-def _host(given: object) -> str:
-    host = _text(given).strip()
-    if len(hosts := host.replace(",", " ").split()) > 1:
-        raise Unfit(f"names {len(hosts)} hosts, and a cell asks one")
-    return host
-
-
-def engines() -> tuple[str, ...]:
-    """Mirador's own engines, and those that other packages bring."""
-    return tuple(dict.fromkeys((*ENGINES, *plugins.names("engine"))))
-
-
-def _engine(given: object) -> str:
-    if given not in ENGINES and not plugins.brings("engine", str(given)):
-        near = nearest(str(given), engines())
-        raise Unfit(f"is no engine; there are: {', '.join(engines())}{near and f' - {near}'}")
-    return str(given)
-
-
-def _escalate(given: object) -> str:
-    if given not in ESCALATE:
-        raise Unfit(f"is none of: {', '.join(ESCALATE)}")
-    return str(given)
-
-
-def _stages(given: object) -> tuple[str, ...]:
-    """() where the question's route decides."""
-    names = given.split(",") if isinstance(given, str) else given
-    if not isinstance(names, (list, tuple)):
-        raise Unfit("is not a list of stages")
-    names = tuple(str(name).strip() for name in names if str(name).strip())
-    return () if names == (ROUTED,) else names
-
-
 _SWITCH = ("on", "off")
 
 OWN: Mapping[str, Key] = {
     "engine": Key(
         "what runs the models (auto: Ollama where it has one, else embedded)",
         "auto",
-        _engine,
+        read_engine,
         "MIRADOR_ENGINE",
         "auto",
         ENGINES,
@@ -138,70 +63,128 @@ OWN: Mapping[str, Key] = {
     "default_stages": Key(
         "the stages where a cell names none; auto: as the question needs",
         "quick_response,synthesis",
-        _stages,
+        read_stages,
         "MIRADOR_DEFAULT_STAGES",
         (),
     ),
     "streaming": Key(
-        "show words while they are written", "on", _flag, "MIRADOR_STREAMING", True, _SWITCH
+        "show words while they are written", "on", read_flag, "MIRADOR_STREAMING", True, _SWITCH
     ),
     "pre_warm": Key(
-        "load the stages' models beforehand", "on", _flag, "MIRADOR_PRE_WARM", True, _SWITCH
+        "load the stages' models beforehand", "on", read_flag, "MIRADOR_PRE_WARM", True, _SWITCH
     ),
     "host": Key(
-        "the Ollama to ask", "http://127.0.0.1:11434", _host, "OLLAMA_HOST", "", value="ADDRESS"
+        "the Ollama to ask",
+        "http://127.0.0.1:11434",
+        read_host,
+        "OLLAMA_HOST",
+        Host(""),
+        value="ADDRESS",
     ),
-    "models": Key("the folder of GGUF files", "~/models", _text, "MIRADOR_MODELS", ""),
+    "models": Key("the folder of GGUF files", "~/models", read_text, "MIRADOR_MODELS", ""),
     "escalate": Key(
         "deeper stages where quick_response is unsure: ask, auto or never",
         "ask",
-        _escalate,
+        read_escalate,
         "MIRADOR_ESCALATE",
         "ask",
         ESCALATE,
     ),
-    "metrics": Key("keep each run's figures", "on", _flag, "MIRADOR_METRICS", True, _SWITCH),
+    "metrics": Key("keep each run's figures", "on", read_flag, "MIRADOR_METRICS", True, _SWITCH),
     "keep_texts": Key(
-        "and its question and answers", "off", _flag, "MIRADOR_KEEP_TEXTS", False, _SWITCH
+        "and its question and answers", "off", read_flag, "MIRADOR_KEEP_TEXTS", False, _SWITCH
     ),
-    "keep_days": Key("days that they are kept", "90", _count, "MIRADOR_KEEP_DAYS", 90),
+    "keep_days": Key("days that they are kept", "90", read_count, "MIRADOR_KEEP_DAYS", 90),
     "pace": Key(
-        "tokens a second of the embedded engine", "30", _number(0, 1e6), "MIRADOR_PACE", 0.0
+        "tokens a second of the embedded engine", "30", read_number(0, 1e6), "MIRADOR_PACE", 0.0
     ),
 }
 OF_A_STAGE: Mapping[str, Key] = {
     "model": Key(
-        "the model, or the path of a .gguf file", "gemma2:9b", _word, "MIRADOR_MODEL", value="MODEL"
+        "the model, or the path of a .gguf file",
+        "gemma2:9b",
+        read_word,
+        "MIRADOR_MODEL",
+        value="MODEL",
     ),
-    "system": Key("the system prompt", "Be brief.", _text, value="PROMPT"),
+    "system": Key("the system prompt", "Be brief.", read_text, value="PROMPT"),
     "timeout": Key(
         "seconds of silence before it is given up",
         "30",
-        _timeout,
+        read_timeout,
         "MIRADOR_TIMEOUT",
         value="SECONDS",
     ),
     "keep_alive": Key(
-        "seconds that its model stays in memory unasked", "1800", _timeout, value="SECONDS"
+        "how long its model stays in memory unasked, in seconds or as 30m; -1: for ever, 0: not at all",
+        "1800",
+        read_keep_alive,
+        "MIRADOR_KEEP_ALIVE",
+        value="TIME",
     ),
-    "confidence": Key("declared, where none is measured", "0.8", _number(0, 1), value="0..1"),
+    "confidence": Key("declared, where none is measured", "0.8", read_number(0, 1), value="0..1"),
     "think": Key(
-        "whether a thinking model is to think", "off", _flag, values=_SWITCH, value="on|off"
+        "whether a thinking model is to think, or how much",
+        "off",
+        read_think,
+        "MIRADOR_THINK",
+        values=(*_SWITCH, *LEVELS),
+        value="on|off|LEVEL",
     ),
     "temperature": Key(
         "how freely words are chosen",
         "0.3",
-        _number(0, 100),
+        read_number(0, 100),
         "MIRADOR_TEMPERATURE",
         value="NUMBER",
     ),
     "top_p": Key(
-        "share of the likeliest words", "0.9", _number(0, 1), "MIRADOR_TOP_P", value="NUMBER"
+        "share of the likeliest words", "0.9", read_number(0, 1), "MIRADOR_TOP_P", value="NUMBER"
     ),
     "num_predict": Key(
-        "most tokens of an answer", "300", _count, "MIRADOR_NUM_PREDICT", value="TOKENS"
+        "most tokens of an answer", "300", read_count, "MIRADOR_NUM_PREDICT", value="TOKENS"
     ),
-    "num_ctx": Key("tokens of context", "4096", _count, "MIRADOR_NUM_CTX", value="TOKENS"),
-    "seed": Key("makes the choice of words repeatable", "7", _whole, value="NUMBER"),
+    "num_ctx": Key(
+        "tokens of context; model: as the model has it",
+        "4096",
+        read_context,
+        "MIRADOR_NUM_CTX",
+        value="TOKENS",
+    ),
+    "seed": Key(
+        "makes the choice of words repeatable", "7", read_whole, "MIRADOR_SEED", value="NUMBER"
+    ),
 }
 KEYS: Mapping[str, Key] = {**OWN, **OF_A_STAGE}
+
+_KEY = re.compile(rf"(?:(?!{OPTIONS}\.)(.+?)\.)?({OPTIONS}\.[^.]+|[^.]+)", re.DOTALL)
+_OPTION_NAME = re.compile(r"[a-z]\w*", re.ASCII)
+_OPTIONS: Mapping[str, Key] = {
+    "top_k": Key("as many of the likeliest words", "40", read_whole),
+    "min_p": Key("share of the likeliest word's probability", "0.05", read_number(0, 1)),
+    "repeat_penalty": Key("against repeating", "1.1", read_number(-100, 100)),
+    "stop": Key("texts at which it ends", '["END"]', read_texts),
+    "num_gpu": Key("layers on the GPU", "99", read_whole),
+}
+_ANY_OPTION = Key("any other option of the engine", "20", read_option)
+
+
+def parts(key: str) -> tuple[str, str]:
+    """The stage of a key, "" for all of them, and its name: `critic.options.top_k`."""
+    found = _KEY.fullmatch(key)
+    return (found[1] or "", found[2]) if found else ("", key)
+
+
+def as_option(word: str) -> str:
+    """The key of an engine's option that a word names, such as --top-k; "" where it names none."""
+    name = word.lstrip("-").partition("=")[0].replace("-", "_").lower()
+    return f"{OPTIONS}.{name}" if name in _OPTIONS else ""
+
+
+def known(name: str) -> Key | None:
+    """What there is to be set under this name, that of an engine's option among it."""
+    first, dot, option = name.partition(".")
+    if not dot:
+        return KEYS.get(name)
+    is_own = option in OF_A_STAGE or not _OPTION_NAME.fullmatch(option)
+    return None if first != OPTIONS or is_own else _OPTIONS.get(option, _ANY_OPTION)

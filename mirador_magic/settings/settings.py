@@ -9,14 +9,17 @@ From the weakest to the strongest: a stage's own values, `[tool.mirador]` of the
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from mirador_magic.engines.endpoints import Table
+from mirador_magic.engines.ollama.wire import Host
 from mirador_magic.errors import UsageError
-from mirador_magic.settings.keys import KEYS, OF_A_STAGE, OWN, ROUTED, Unfit
+from mirador_magic.settings.keys import KEYS, OF_A_STAGE, OWN, as_option, known, parts
+from mirador_magic.settings.values import MODELS_OWN, OPTIONS, ROUTED, Unfit, shown
 from mirador_magic.stages import DEFAULT_STAGES, ModelOptions, ModelStage, nearest
 
 
@@ -32,7 +35,8 @@ Layer = Mapping[str, Given]
 
 
 DEFAULTS: Layer = {name: Given(key.default, "default") for name, key in OWN.items()}
-_OPTIONS = {field.name for field in fields(ModelOptions)}
+_OPTION_VARIABLE = "MIRADOR_OPTIONS_"
+_OPTIONS = {field.name for field in fields(ModelOptions)} - {"more"}
 
 
 class Settings:
@@ -65,20 +69,31 @@ class Settings:
 
     def stage(self, own: ModelStage) -> ModelStage:
         """The stage with what was set for it."""
-        found = {key: given.value for key in OF_A_STAGE if (given := self.of(own.name, key))}
+        keys = (*OF_A_STAGE, *self._options(own.name))
+        found = {key: given.value for key in keys if (given := self.of(own.name, key))}
         if "system" in found:
             found["system_prompt"] = found.pop("system")
         if found.get("system_prompt", own.system_prompt) != own.system_prompt:
             found["order"] = ""  # it belongs to the stage's own prompt, and may contradict another
+        if found.get("num_ctx") == MODELS_OWN:
+            found["num_ctx"] = None
         options: Any = {key: found.pop(key) for key in _OPTIONS & set(found)}
+        more = {key.partition(".")[2]: found.pop(key) for key in keys if key not in OF_A_STAGE}
+        if more:
+            options["more"] = tuple({**dict(own.options.more), **more}.items())
         return replace(own, options=replace(own.options, **options), **_any(found))
+
+    def _options(self, stage: str) -> set[str]:
+        """The engine's options that are set for this stage, as options.NAME."""
+        keys = (parts(key) for layer in self.layers for key in layer)
+        return {name for of, name in keys if of in ("", stage) and name.startswith(f"{OPTIONS}.")}
 
     def stages(self, known: Iterable[ModelStage]) -> dict[str, ModelStage]:
         """The known stages and those that were set beside them, by name, with what was set for them."""
         stages = {stage.name: stage for stage in known}
         for layer in self.layers:
             for key, given in layer.items():
-                name, _, what = key.rpartition(".")
+                name, what = parts(key)
                 if name and what == "model" and name not in stages:
                     stages[name] = ModelStage(name, str(given.value), 0.5, 30.0, "")
         self._check(stages)
@@ -87,7 +102,7 @@ class Settings:
     def _check(self, stages: Mapping[str, ModelStage]) -> None:
         for layer in self.layers:
             for key, given in layer.items():
-                name = key.rpartition(".")[0]
+                name = parts(key)[0]
                 if name and name not in stages:
                     cure = nearest(name, stages) or f"to make it one, set {name}.model"
                     raise UsageError(f"{given.source}: there is no stage {name!r}", cure)
@@ -99,27 +114,61 @@ def _any(found: dict[str, object]) -> Any:
 
 def layer(values: Mapping[str, object], source: str) -> Layer:
     """Values by key, `stage.key` among them, read and checked. Raises UsageError, one line."""
-    return {key: Given(read(key, value, source), source) for key, value in values.items()}
+    return {key: Given(read(key, value, source), source) for key, value in flat(values).items()}
+
+
+def flat(values: Mapping[str, object]) -> dict[str, object]:
+    """The same with the options of a table, `options = { top_k = 20 }`, each by its key."""
+    found: dict[str, object] = {}
+    for key, value in values.items():
+        if parts(key)[1] == OPTIONS and isinstance(value, Mapping):
+            found |= {f"{key}.{name}": each for name, each in value.items()}
+        else:
+            found[key] = value
+    return found
 
 
 def read(key: str, value: object, source: str) -> object:
     """The value of a key as it is meant. Raises UsageError for a misspelt key or value."""
-    stage, _, name = key.rpartition(".")
-    known = OF_A_STAGE if stage else KEYS
-    if name not in known:
-        near = nearest(name, known) or f"there are: {', '.join(known)}"
-        raise UsageError(f"{source}: there is no setting {key!r}", near)
+    stage, name = parts(key)
+    meant = None if stage and name in OWN else known(name)
+    if meant is None:
+        raise UsageError(f"{source}: there is no setting {key!r}", _near(name, stage))
     try:
-        return known[name].read(value)
+        return meant.read(value)
     except Unfit as error:
         raise UsageError(
-            f"{source}: {key} = {value!r} {error}", f"such as {key} = {known[name].example}"
+            f"{source}: {key} = {shown(name, value)!r} {error}",
+            f"such as {key} = {meant.example}",
         ) from None
+
+
+def _near(name: str, stage: str) -> str:
+    """What may be meant by a name that there is none of."""
+    names = OF_A_STAGE if stage else KEYS
+    option = name.removeprefix(f"{OPTIONS}.")
+    if option != name:
+        return f"{option} = VALUE" if option in OF_A_STAGE else "options.top_k = 20"
+    if meant := as_option(name):
+        return f"{meant} = {_example(meant)}"
+    if near := nearest(name, names):
+        return near
+    return f"there are: {', '.join(names)}; an option of the engine is options.NAME"
+
+
+def _example(option: str) -> str:
+    key = known(option)
+    return key.example if key else "VALUE"
 
 
 def of_environment(environ: Mapping[str, str]) -> Layer:
     """What the environment sets. A name that is close to a known one, but none, is an error."""
     names = {key.variable: name for name, key in KEYS.items() if key.variable}
+    names |= {
+        variable: f"{OPTIONS}.{variable.removeprefix(_OPTION_VARIABLE).lower()}"
+        for variable in environ
+        if variable.startswith(_OPTION_VARIABLE)
+    }
     for variable in environ:
         if variable.startswith("MIRADOR_") and variable not in names:
             near = nearest(variable, names, cutoff=0.85)
@@ -168,9 +217,11 @@ def rows(settings: Settings, stages: Sequence[ModelStage] = DEFAULT_STAGES) -> l
         Setting(name, _told(name, settings[name]), settings.given(name).source) for name in OWN
     ]
     for stage in stages:
-        for key in OF_A_STAGE:
+        own = settings.stage(stage)
+        more = [f"{OPTIONS}.{name}" for name, _ in own.options.more]
+        for key in (*OF_A_STAGE, *more):
             given = settings.of(stage.name, key)
-            value = _own(settings.stage(stage), key)
+            value = _own(own, key)
             if given or value is not None:
                 source = given.source if given else "default"
                 table.append(Setting(f"{stage.name}.{key}", _told(key, value), source))
@@ -189,6 +240,10 @@ class Setting:
 def _own(stage: ModelStage, key: str) -> object:
     if key == "system":
         return stage.system_prompt
+    if key == "num_ctx":
+        return stage.options.num_ctx or MODELS_OWN
+    if key not in OF_A_STAGE:
+        return dict(stage.options.more)[key.partition(".")[2]]
     return getattr(stage.options if key in _OPTIONS else stage, key)
 
 
@@ -197,6 +252,10 @@ def _told(name: str, value: object) -> str:
         return "on" if value else "off"
     if name == "default_stages":
         return ",".join(value) if isinstance(value, tuple) and value else ROUTED
+    if isinstance(value, tuple):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, Host) and value.login:
+        return value.replace("://", "://…@") if "://" in value else f"…@{value}"
     return f"{value:g}" if isinstance(value, float) else str(value) or "–"
 
 

@@ -50,15 +50,27 @@ def _text(text: str) -> bytes:
         ({"general.architecture": "nomic-bert", "nomic-bert.pooling_type": 1}, False),
         ({"general.architecture": "bert"}, False),
         ({"general.architecture": "clip"}, False),
+        ({"general.architecture": "flux"}, False),
+        ({"general.architecture": "sdxl"}, False),
+        ({"general.architecture": "whisper"}, False),
         ({"general.type": "mmproj", **LLAMA}, False),
         ({"general.type": "adapter", **LLAMA}, False),
         ({"general.name": "nothing else"}, False),
     ],
 )
-def test_what_answers(tmp_path: Path, keys: Mapping[str, Value], expected: bool) -> None:
+def test_what_answers_by_its_keys(
+    tmp_path: Path, keys: Mapping[str, Value], expected: bool
+) -> None:
     file = tmp_path / "model.gguf"
     file.write_bytes(header(keys))
     assert _gguf.chats(file) is expected
+
+
+@pytest.mark.parametrize("name", ["Qwen3-Embedding-0.6B", "qwen3-reranker", "mmproj-model-f16"])
+def test_what_answers_by_its_name(tmp_path: Path, name: str) -> None:
+    file = tmp_path / f"{name}.gguf"
+    file.write_bytes(header(LLAMA))
+    assert not _gguf.chats(file)
 
 
 def test_a_model_in_shards_is_its_first_one_and_as_large_as_all(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -298,12 +299,13 @@ def test_a_load_fails_like_a_stream(
 def test_a_server_that_cannot_be_reached_in_time(
     server: FaultServer, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    monkeypatch.setattr("mirador_magic.engines.ollama.engine.CONNECT_S", 1e-9)
+    for module in ("engine", "wire"):
+        monkeypatch.setattr(f"mirador_magic.engines.ollama.{module}.CONNECT_S", 1e-9)
     assert f"{server.host}: no answer in time → start it" in str(failure(server.host, call))
 
 
 def test_a_server_that_is_silent_when_probed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mirador_magic.engines.ollama.engine.PROBE_S", 0.01)
+    monkeypatch.setattr("mirador_magic.engines.ollama.wire.PROBE_S", 0.01)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host = f"127.0.0.1:{silent.getsockname()[1]}"
         error = failure(host, "probe")
@@ -440,6 +442,8 @@ assert "httpx" not in sys.modules
 asyncio.run(engine.probe())
 assert "ollama" not in sys.modules
 asyncio.run(engine.models())
+assert "ollama" not in sys.modules
+asyncio.run(engine.resident())
 assert "ollama" in sys.modules
 """
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
@@ -597,17 +601,19 @@ def test_a_server_killed_in_mid_stream(mortal_ollama: OllamaServer) -> None:
     assert again.text == RECITED[QUICK]
 
 
-def test_a_client_that_cannot_be_imported_is_one_line() -> None:
-    """The official client makes one of its own at import, which a proxy variable can break."""
+def test_a_client_that_cannot_be_imported_is_one_line(tmp_path: Path) -> None:
+    package = tmp_path / "ollama" / "__init__.py"
+    package.parent.mkdir()
+    package.write_text("raise OSError('half of it is missing')")
     code = (
         "import asyncio\nfrom mirador_magic.engines.ollama.engine import OllamaEngine\n"
         "from mirador_magic.errors import EngineUnavailable\n"
-        "try:\n    asyncio.run(OllamaEngine('127.0.0.1:9').models())\n"
+        "try:\n    asyncio.run(OllamaEngine('127.0.0.1:9').resident())\n"
         "except EngineUnavailable as error:\n    print(error)\n"
     )
-    env = {**os.environ, "ALL_PROXY": "nonsense://127.0.0.1:9"}
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-c", code], check=True, env=env, capture_output=True, text=True
     )
-    assert "the Ollama client cannot be imported: " in done.stdout
-    assert "ALL_PROXY" in done.stdout
+    assert done.stdout.startswith("the Ollama client cannot be imported: ")
+    assert done.stdout.count("\n") == 1

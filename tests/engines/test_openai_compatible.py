@@ -366,6 +366,27 @@ def test_a_parameter_that_is_refused_is_left_out_and_that_is_remembered(
     assert not set(server.refuses) & set(server.chats()[-1].body)
 
 
+def test_an_option_by_its_name_is_sent_and_left_out_where_it_is_refused(
+    server: OpenAIServer,
+) -> None:
+    server.refuses = ("odd",)
+    options = ModelOptions(more=(("min_p", 0.1), ("num_gpu", 0), ("odd", 1), ("stop", ("END",))))
+    request = question("good", options=options, think="low")
+
+    async def told() -> list[list[str]]:
+        engine = OpenAICompatibleEngine(server.endpoint())
+        before = engine.unknown(request)
+        assert (await listen(engine, request)).text == ANSWER
+        await engine.aclose()
+        return [before, engine.unknown(request)]
+
+    assert asyncio.run(told()) == [["num_gpu"], ["num_gpu", "odd"]]
+    first, second = (each.body for each in server.chats())
+    assert first["odd"] == 1 and "num_gpu" not in first
+    assert "odd" not in second
+    assert (second["min_p"], second["stop"], second["reasoning_effort"]) == (0.1, ["END"], "low")
+
+
 def test_a_model_that_wants_max_completion_tokens_gets_it(server: OpenAIServer) -> None:
     said = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
     server.next_up = [(Refuse(400, error_body(said)),)]

@@ -135,6 +135,7 @@ class Recorded:
 
     path: str
     body: Mapping[str, Any]
+    authorization: str = ""
 
     @property
     def model(self) -> str:
@@ -149,6 +150,12 @@ class FaultServer:
     """
 
     host: str
+    lists: Sequence[str] = (
+        "details",
+        "digest",
+        "size",
+        "remote_host",
+    )  # and "capabilities", from 0.30 on
 
     def __init__(self, behaviours: Mapping[str, Behaviour] = FAULTS) -> None:
         self.behaviours = dict(behaviours)
@@ -162,6 +169,8 @@ class FaultServer:
             "tokenizer.ggml.add_bos_token": False,
         }
         self.parameters = ""
+        self.wants = ""  # of the header Authorization: what stands before it answers 401 else
+        self.shown: dict[str, dict[str, Any]] = {}  # by model, what its listing and `show` add
         self._news = threading.Condition()
         self._port = 0
 
@@ -215,6 +224,11 @@ class FaultServer:
         if self.next_up:
             return self.next_up.pop(0)
         return {_short(name): b for name, b in self.behaviours.items()}.get(_short(model))
+
+    def listed(self, model: str) -> dict[str, Any]:
+        """What the list of models tells of it beside its name: as Ollama 0.24, not what it is for."""
+        told = self.shown.get(_short(model), {})
+        return {key: each for key, each in told.items() if key in self.lists}
 
     def forget(self, model: str) -> None:
         """Out of memory."""
@@ -277,12 +291,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self._record({})
+        if not self._is_let_in():
+            return
         names = {"/api/tags": self.faults.behaviours, "/api/ps": self.faults.resident}
         if self.path == "/api/version":
             self._whole(200, json.dumps({"version": VERSION}))
         elif self.path in names:
             full = [name if ":" in name else f"{name}:latest" for name in names[self.path]]
-            models = [{"name": name, "model": name, "size": 1000} for name in full]
+            models = [
+                {"name": name, "model": name, "size": 1000} | self.faults.listed(name)
+                for name in full
+            ]
             self._whole(200, json.dumps({"models": models}))
         else:
             self._whole(404, "404 page not found")
@@ -290,20 +309,30 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self._record(body)
+        if not self._is_let_in():
+            return
         model = body["model"]
         if self.path == "/api/generate" and body.get("keep_alive") == 0:
             self.faults.forget(_short(model))
             self._whole(200, json.dumps({"model": model, "done": True, "done_reason": "unload"}))
         elif self.path == "/api/show":
             shown = {"model_info": self.faults.model_info, "parameters": self.faults.parameters}
-            self._whole(200, json.dumps(shown))
+            self._whole(200, json.dumps(shown | self.faults.shown.get(_short(model), {})))
         elif (behaviour := self.faults.behaviour(model)) is None:
             self._whole(404, _error(f"model '{model}' not found"))
         else:
             self._chat(model, body, behaviour)
 
     def _record(self, body: Mapping[str, Any]) -> None:
-        self.faults.record(self.faults.requests, Recorded(self.path, body))
+        told = Recorded(self.path, body, self.headers.get("Authorization", ""))
+        self.faults.record(self.faults.requests, told)
+
+    def _is_let_in(self) -> bool:
+        """Whether it may ask; else it was refused, as a proxy does it."""
+        if is_let := self.faults.wants in ("", self.headers.get("Authorization", "")):
+            return is_let
+        self._whole(401, "<html><h1>401 Authorization Required</h1></html>")
+        return False
 
     def _chat(self, model: str, body: Mapping[str, Any], behaviour: Behaviour) -> None:
         self._model, self._opened, self._words = model, False, 0

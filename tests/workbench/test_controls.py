@@ -260,7 +260,7 @@ def test_a_keep_alive_that_is_none_is_told_and_what_was_set_elsewhere_stays(
         await settled()
         kept = board.rows["synthesis"].kept
         assert kept.value == "600"
-        for given in ("soon", "-1"):
+        for given in ("soon", "30 min"):
             kept.value = given
             await settled()
             assert kept.value == "600"
@@ -272,6 +272,32 @@ def test_a_keep_alive_that_is_none_is_told_and_what_was_set_elsewhere_stays(
         kept.value = ""
         await settled()
         assert kept.value == "600"
+
+    on_board(monkeypatch, deeds)
+
+
+def test_any_other_setting_of_a_stage_is_set_shown_and_taken_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def deeds(session: Session, board: Switchboard) -> None:
+        more = board.rows["synthesis"].more
+        assert more.value == ""
+        more.value = "think=low options.top_k=20"
+        await settled()
+        stage = session.stages["synthesis"]
+        assert (stage.think, dict(stage.options.more)) == ("low", {"top_k": 20})
+        assert session.stages["deep_analysis"].options.more == ()
+        more.value = "options.top_k=30 temperature=hot"
+        await settled()
+        assert "is not a number" in board.status.value
+        assert more.value == "think=low options.top_k=20"
+        more.value = "options.top_k=30"
+        await settled()
+        stage = session.stages["synthesis"]
+        assert (stage.think, dict(stage.options.more)) == (None, {"top_k": 30})
+        board.reset.click()
+        await settled()
+        assert more.value == "" and not session.notebook
 
     on_board(monkeypatch, deeds)
 

@@ -413,12 +413,27 @@ def test_a_host_behind_a_proxy_is_told() -> None:
     assert "secret" not in "".join(map(line, findings))
 
 
-def test_a_socks_proxy_keeps_the_client_from_being_imported() -> None:
-    environ = {"all_proxy": "socks5://me:secret@proxy:1"}
-    bad = checks.proxies(environ, lambda name: "")
-    check([bad])
-    assert bad.level == "bad" and "secret" not in line(bad)
-    assert checks.proxies(environ, lambda name: "1.0").level == "ok"
+def test_proxies_and_certificates_that_cannot_be_read_are_told_by_their_names() -> None:
+    environ = {"all_proxy": "ftp://me:secret@proxy:1", "SSL_CERT_FILE": "/none.pem"}
+    proxy, certificates = told = checks.surroundings(environ)
+    check(told)
+    assert (proxy.topic, proxy.level, certificates.topic) == ("proxy", "warn", "certificates")
+    assert proxy.what.startswith("all_proxy ") and "secret" not in line(proxy)
+    assert certificates.cure == "unset SSL_CERT_FILE"
+    well = checks.surroundings({"NO_PROXY": "::1", "SSL_CERT_DIR": "/"})
+    assert [each.level for each in well] == ["ok", "ok"]
+    assert well[1].what == "SSL_CERT_DIR can be read"
+
+
+def test_a_password_that_goes_over_the_network_as_clear_text_is_told() -> None:
+    session = Session()
+    session.configure({"engine": "ollama", "host": "http://me:secret@gpu.invalid"})
+    patient = engine_.Patient(session, session.settings(), [], now, {})
+    (told,) = patient._clear(OllamaEngine("http://me:secret@gpu.invalid"))
+    check([told])
+    assert told.topic == "host" and "secret" not in line(told)
+    assert patient._clear(OllamaEngine("https://me:secret@gpu.invalid")) == []
+    assert patient._clear(OllamaEngine("http://me:secret@127.0.0.1")) == []
 
 
 def test_a_proxy_is_no_matter_on_the_way_to_ollama(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import dataclasses
 import logging
 import random
 import re
@@ -149,7 +150,12 @@ VALUES = st.fixed_dictionaries(
         "temperature": st.floats(0, 100),
         "num_predict": st.integers(1, 10**6),
         "seed": st.integers(),
-        "think": st.booleans(),
+        "think": st.booleans() | st.sampled_from(["low", "high"]),
+        "num_ctx": st.integers(1, 10**6) | st.just("model"),
+        "keep_alive": st.just(-1.0) | st.floats(0, 1e6),
+        "options.top_k": st.integers(),
+        "options.stop": st.lists(st.text(min_size=1), min_size=1).map(tuple),
+        "options.odd": st.booleans() | st.floats(-100, 100),
     },
 )
 
@@ -674,6 +680,27 @@ def test_another_kernel_has_settings_figures_and_ratings_but_no_texts() -> None:
     assert tried.question == tried.answer == ""
     assert all(b"secret" not in file.read_bytes() for file in path().parent.iterdir())
     assert "(not kept)" in bundle(STAGE, [tried])["text/plain"]
+
+
+@pytest.mark.usefixtures("stored")
+def test_options_of_an_engine_are_tried_and_recorded() -> None:
+    variants: list[dict[str, object]] = [
+        {"options.top_k": 1, "model": "a"},
+        {"options": {"top_k": 2, "stop": ["END"]}, "model": "a", "think": "low"},
+        {"model": "a", "keep_alive": "30m", "num_ctx": "model"},
+    ]
+    session = session_of(a=Script("one"))
+    names = [row["variant"] for row in kept(session, variants, ["why?"]).rows()]
+    assert names[0] == "options.top_k 1, model a" and "stop" in str(names[1])
+    asked = [dict(each.options.more) for each in engine_of(session).requests]
+    assert asked == [{"top_k": 1}, {"stop": ("END",), "top_k": 2}, {}]
+    one, two, three = Record(Session()).of(STAGE)
+    assert (one.settings["options.top_k"], two.settings["options.stop"]) == (1, ["END"])
+    assert (three.settings["keep_alive"], three.settings["num_ctx"]) == (1800, "model")
+    told = changed(one, two)
+    assert "options.top_k 1 → 2" in told and "think the engine's own → low" in told
+    mine = dataclasses.replace(two, settings={**two.settings, "options.stop": ("END",)})
+    assert changes(two.settings, mine.settings) == []
 
 
 @pytest.mark.usefixtures("stored")

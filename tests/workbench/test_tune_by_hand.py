@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import html
+import shlex
 import tomllib
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -200,6 +202,39 @@ def test_use_sets_the_stage_and_tells_what_makes_it_permanent() -> None:
         tuner.use.click()
         await settled()
         assert session.stages[STAGE].options.temperature == 0.7
+
+    on_tuner(deeds)
+
+
+def test_any_other_setting_is_asked_comes_back_and_is_made_permanent() -> None:
+    typed = """think=low num_ctx=model options.top_k=20 options.stop='["END", "a b"]'"""
+
+    async def deeds(session: Session, tuner: Tuner, engine: ScriptedEngine) -> None:
+        assert tuner.fields.more.value == ""
+        tuner.fields.more.value = typed
+        await tried(tuner)
+        (asked,) = engine.requests
+        assert dict(asked.options.more) == {"top_k": 20, "stop": ("END", "a b")}
+        assert (asked.think, asked.options.num_ctx) == ("low", None)
+        tuner.fields.more.value = ""
+        await tried(tuner)
+        said = html.unescape(tuner.status.value)
+        assert """options.stop ["END", "a b"] → the engine's own, options.top_k 20 → the""" in said
+        tuner.past.value = 1
+        tuner.back.click()
+        await settled()
+        there = dict(each.split("=", 1) for each in shlex.split(tuner.fields.more.value))
+        assert there == dict(each.split("=", 1) for each in shlex.split(typed))
+        tuner.use.click()
+        await settled()
+        stage = session.stages[STAGE]
+        assert dict(stage.options.more)["top_k"] == 20 and stage.think == "low"
+        assert 'options.stop = ["END", "a b"]' in tuner._sheet()["text/plain"]
+        tuner.fields.more.value = "think"
+        tuner.go.click()
+        await settled()
+        assert "'think' has no value" in html.unescape(tuner.status.value)
+        assert "more: think" in tuner.twin()["text/plain"]
 
     on_tuner(deeds)
 

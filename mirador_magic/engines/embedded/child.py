@@ -6,7 +6,7 @@ It is run as a script, with one argument, a JSON object:
     path        the parent's sys.path, so that both import the same xllamacpp
     model       the GGUF file
     socket      where to listen; its folder is removed at the end
-    num_ctx     in tokens
+    num_ctx     in tokens, 0 for the model's own
     threads     how many of them compute
 
 It says one JSON line on stdout: {"ready": the version of xllamacpp}, or {"error": what happened},

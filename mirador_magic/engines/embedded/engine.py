@@ -30,6 +30,7 @@ from pathlib import Path
 
 from mirador_magic.engines.base import ChatRequest, Chunk, Loaded, ModelInfo
 from mirador_magic.engines.embedded import gguf as _gguf
+from mirador_magic.engines.embedded import stream as stream_
 from mirador_magic.engines.embedded.process import Child, not_installed
 from mirador_magic.engines.embedded.stream import paced
 from mirador_magic.engines.known_models import KNOWN, SMOLLM2, InPackage
@@ -109,6 +110,9 @@ class EmbeddedEngine:
                         chunk = Chunk(end=replace(chunk.end, decode_s=None))
                     yield chunk
 
+    def unknown(self, request: ChatRequest) -> list[str]:
+        return sorted(stream_.unknown(request))
+
     async def aclose(self) -> None:
         children = [*self._children.values()]
         self._children.clear()
@@ -116,9 +120,9 @@ class EmbeddedEngine:
             await child.end()
 
     @contextlib.asynccontextmanager
-    async def _child(self, model: str, num_ctx: int) -> AsyncIterator[Child]:
+    async def _child(self, model: str, num_ctx: int | None) -> AsyncIterator[Child]:
         """The child of this model, ready. One that is replaced ends after its last stream."""
-        file = _find(model, self.folder)
+        file, num_ctx = _find(model, self.folder), num_ctx or 0  # 0: the model's own
         with self._choosing:
             child = old = self._children.get(file)
             if child is None or child.gone or child.num_ctx != num_ctx:

@@ -21,7 +21,10 @@ _LONGEST = 256  # bytes of a name or text that is read; longer ones are none of 
 _MOST = 10_000  # keys, or texts in a list, that stand in front of the tokenizer's
 
 _SHARD = re.compile(r"-(\d{5})-of-\d{5}$")
-_ENCODERS = re.compile("bert|t5encoder|clip|wavtokenizer|gte|embed|rerank")
+_ENCODERS = re.compile("bert|t5encoder|clip|wavtokenizer|gte|embed|rerank|whisper|flux|^sd[x\\d]")
+_NAMED = re.compile(
+    "embed|rerank|mmproj"
+)  # one whose keys are those of the model that it was made of
 
 
 def size(file: Path) -> int:
@@ -32,12 +35,13 @@ def size(file: Path) -> int:
 
 
 def chats(file: Path) -> bool:
-    """Whether it is a model that answers: no projector, adapter or later shard, no embedding model.
+    """Whether it is a model that answers: no projector, adapter or later shard, no embedding model, no
+    reranker, none for pictures or speech.
 
     A file that cannot be read is none.
     """
     shard = _SHARD.search(file.stem)
-    if shard and int(shard[1]) != 1:
+    if (shard and int(shard[1]) != 1) or _NAMED.search(file.stem.lower()):
         return False
     try:
         told = file.stat()

@@ -9,7 +9,7 @@ import math
 from collections.abc import AsyncGenerator, Iterator
 from typing import TYPE_CHECKING, Any
 
-from mirador_magic.engines.base import ChatRequest, Chunk
+from mirador_magic.engines.base import ChatRequest, Chunk, template_wishes
 from mirador_magic.errors import BrokenStream, EngineError, PromptTooLong, RequestRefused
 from mirador_magic.events import StreamEnd
 
@@ -29,6 +29,31 @@ def client_of(socket: str) -> httpx.AsyncClient:
     )
 
 
+# What may be asked of llama.cpp's server beside the usual, by Ollama's name and by its own.
+_OPTIONS = {
+    name: name
+    for name in (
+        *("top_k", "min_p", "typical_p", "repeat_last_n", "repeat_penalty", "stop"),
+        *("presence_penalty", "frequency_penalty", "mirostat", "mirostat_tau", "mirostat_eta"),
+        *(
+            "dynatemp_range",
+            "dynatemp_exponent",
+            "dry_multiplier",
+            "dry_base",
+            "dry_allowed_length",
+        ),
+        *("dry_penalty_last_n", "dry_sequence_breakers", "xtc_probability", "xtc_threshold"),
+        *("top_n_sigma", "min_keep", "ignore_eos", "grammar", "samplers", "n_keep", "n_indent"),
+    )
+} | {"num_keep": "n_keep"}
+
+
+def unknown(request: ChatRequest) -> set[str]:
+    """What is asked and llama.cpp's server does not know, or only where it loads a model."""
+    names = {name for name, _ in request.options.more} - set(_OPTIONS)
+    return names | ({"keep_alive"} if request.keep_alive is not None else set())
+
+
 def body_of(request: ChatRequest) -> bytes:
     options = request.options
     chosen = {
@@ -44,8 +69,9 @@ def body_of(request: ChatRequest) -> bytes:
         "logprobs": True,
         "top_logprobs": 1,  # without it the server lists the 20 likeliest of each token
     } | {name: value for name, value in chosen.items() if value is not None}
+    body |= {_OPTIONS[name]: value for name, value in options.more if name in _OPTIONS}
     if request.think is not None:
-        body["chat_template_kwargs"] = {"enable_thinking": request.think}
+        body["chat_template_kwargs"] = template_wishes(request.think)
     return json.dumps(body, ensure_ascii=False).encode(errors="replace")  # a lone surrogate
 
 

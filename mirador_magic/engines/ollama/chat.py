@@ -15,15 +15,34 @@ if TYPE_CHECKING:
 
     from ollama import ChatResponse
 
-FOR_EVER = 10 * 365 * 86400  # seconds; a negative keep_alive lasts centuries
+CENTURIES = 10 * 365 * 86400  # seconds; so a negative keep_alive is told
+
+# What Ollama 0.24 and 0.34 know; an older one knew more. Others are sent too, and told.
+OPTIONS = {
+    *("num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread", "draft_num_predict"),
+    *("num_keep", "seed", "num_predict", "top_k", "top_p", "min_p", "repeat_last_n", "temperature"),
+    *("repeat_penalty", "presence_penalty", "frequency_penalty", "stop"),
+}
 
 
 def body(request: ChatRequest) -> dict[str, Any]:
     """The request as the official client takes it, but for the model's name."""
     return {
         "messages": [{"role": m.role, "content": sendable(m.content)} for m in request.messages],
-        "options": {k: v for k, v in asdict(request.options).items() if v is not None},
+        "options": options(request),
     } | ({} if request.think is None else {"think": request.think})
+
+
+def options(request: ChatRequest) -> dict[str, Any]:
+    """What is asked of the model, by Ollama's names."""
+    given = asdict(request.options)
+    more = dict(given.pop("more"))
+    return {name: value for name, value in {**given, **more}.items() if value is not None}
+
+
+def unknown(request: ChatRequest) -> list[str]:
+    """What of it is none of Ollama's options."""
+    return sorted({name for name, _ in request.options.more} - OPTIONS)
 
 
 def without_thinking(request: ChatRequest, refused: RequestRefused) -> ChatRequest:
@@ -65,4 +84,4 @@ def end_of(last: ChatResponse, is_cut: bool) -> StreamEnd:
 def until(expires: datetime | None) -> float | None:
     """None for a model that stays for ever, which Ollama writes as a time in centuries."""
     at = expires.timestamp() if expires else None
-    return at if at and at < time.time() + FOR_EVER else None
+    return at if at and at < time.time() + CENTURIES else None

@@ -17,12 +17,11 @@ Importing this module is cheap; httpx and ollama are imported when first needed,
 from __future__ import annotations
 
 import asyncio
-import importlib
 import os
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from mirador_magic.engines.base import ChatRequest, Chunk, Loaded, ModelInfo
 from mirador_magic.engines.ollama.chat import (
@@ -30,32 +29,50 @@ from mirador_magic.engines.ollama.chat import (
     end_of,
     logprobs_of,
     seconds,
-    until,
+    unknown,
     without_thinking,
 )
-from mirador_magic.engines.ollama.errors import translated, unpulled
-from mirador_magic.engines.ollama.models import Installing, Modelfile, pulled
-from mirador_magic.engines.ollama.shown import SMALLEST_CONTEXT, Shown, read_shown, was_cut
-from mirador_magic.engines.ollama.wire import address, transport
+from mirador_magic.engines.ollama.errors import denied, translated
+from mirador_magic.engines.ollama.listing import Listing
+from mirador_magic.engines.ollama.models import Installing, Modelfile, derived, pulled
+from mirador_magic.engines.ollama.official import bring
+from mirador_magic.engines.ollama.shown import (
+    SMALLEST_CONTEXT,
+    Keeps,
+    Shown,
+    context_of,
+    other_names,
+    read_shown,
+    resident,
+    was_cut,
+)
+from mirador_magic.engines.ollama.wire import (
+    CONNECT_S,
+    Host,
+    address,
+    authorization,
+    get,
+    told,
+    transport,
+)
 from mirador_magic.errors import (
     BrokenStream,
     EngineError,
     EngineUnavailable,
     MiradorError,
+    NoChatModel,
     RequestRefused,
 )
 from mirador_magic.stages import plain
 
 if TYPE_CHECKING:
     import httpx
-    from ollama import AsyncClient, ChatResponse
+    from ollama import AsyncClient, ChatResponse, ProcessResponse
 
     _Open = tuple[asyncio.AbstractEventLoop, httpx.AsyncHTTPTransport, AsyncClient]
 
 T = TypeVar("T")
 
-CONNECT_S = 2.0
-PROBE_S = 5.0
 LAST_BYTES_S = 0.05  # for the end of a stream behind its last line
 STUCK_S = 10.0  # without a word, from which on a model that was cut short before may be stuck
 FREE_S = 0.5  # to have it unloaded, while whoever asked is leaving
@@ -71,12 +88,14 @@ class OllamaEngine:
     name = "ollama"
 
     def __init__(self, host: str | None = None, *, keep: bool = False) -> None:
-        self.host = address(host or os.environ.get("OLLAMA_HOST", ""))
+        place = Host(host or os.environ.get("OLLAMA_HOST", ""))
+        self.host, self._login = address(place), place.login
         self._kept = int(keep)
         self._version = ""
         self._open: _Open | None = None
         self._shown: dict[str, Shown] = {}
-        self._keeps: dict[str, float] = {}  # seconds, by the weights that were loaded
+        self._keeps = Keeps()
+        self._listing = Listing(self._can)
         self._cut: set[str] = set()  # models that were cut short, and came to no end since
 
     @property
@@ -89,7 +108,9 @@ class OllamaEngine:
 
     async def probe(self) -> None:
         """Ask for the version, without the 300 ms that the official client takes to import."""
-        answer = await self._ask("", self._ask_version())
+        answer = await self._ask("", get(self.host, "/api/version", self._headers()))
+        if answer.status_code in (401, 403):
+            raise denied(answer.status_code, answer.text, self.host, self._sent)
         try:
             self._version = str(answer.json()["version"])
         except (ValueError, TypeError, LookupError):
@@ -99,19 +120,13 @@ class OllamaEngine:
             ) from None
 
     async def models(self) -> list[ModelInfo]:
-        client = await self._connected()
-        listed = await self._ask("", client.list())
-        return [ModelInfo(m.model, int(m.size or 0)) for m in listed.models if m.model]
+        """The list is asked as it is: the official client leaves out what its models can do."""
+        answer = await self._ask("", get(self.host, "/api/tags", self._headers()))
+        return await self._ask("", self._listing.read(answer))
 
     async def resident(self) -> list[ModelInfo]:
-        client = await self._connected()
-        running = await self._ask("", client.ps())
-        told = [
-            ModelInfo(m.model, int(m.size or 0), int(m.size_vram or 0), until(m.expires_at))
-            for m in running.models
-            if m.model
-        ]
-        return [*told, *self._other_names(told)]
+        there = resident(await self._running())
+        return [*there, *other_names(there, self._shown)]
 
     def is_same(self, one: str, other: str) -> bool:
         """Whether they have the same weights, by what was shown of them."""
@@ -120,17 +135,14 @@ class OllamaEngine:
         ]
         return len(shown) == 2 and bool(shown[0]) and shown[0] == shown[1]
 
-    def _other_names(self, told: Sequence[ModelInfo]) -> list[ModelInfo]:
-        """Models of the same weights as one that is in memory: Ollama lists them under one name."""
-        listed = {plain(info.name): info for info in told}
-        by_weights = {
-            self._shown[name].weights: info for name, info in listed.items() if name in self._shown
-        }
-        return [
-            replace(by_weights[shown.weights], name=name)
-            for name, shown in self._shown.items()
-            if shown.weights and name not in listed and shown.weights in by_weights
-        ]
+    async def _running(self) -> ProcessResponse:
+        client = await self._connected()
+        return await self._ask("", client.ps())
+
+    async def _context_of(self, model: str) -> int | None:
+        with suppress(EngineError):
+            return context_of(await self._running(), model)
+        return None
 
     async def unload(self, model: str) -> None:
         client = await self._connected()
@@ -143,9 +155,8 @@ class OllamaEngine:
         names are kept as long as the one that is kept longest.
         """
         client = await self._connected()
-        weights = (await self._show(request.model)).weights
-        if weights and keep_alive is not None:
-            keep_alive = self._keeps[weights] = max(keep_alive, self._keeps.get(weights, 0.0))
+        await self._show(request.model)
+        keep_alive = self._keeps.longest(self._shown.get(plain(request.model)), keep_alive)
         one = replace(request, options=replace(request.options, num_predict=1))
         try:
             answer = client.chat(request.model, keep_alive=keep_alive, **body(one))
@@ -178,7 +189,10 @@ class OllamaEngine:
     async def _stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         client = await self._connected()
         # top_logprobs would sort the whole vocabulary at each token (0.12-0.24)
-        answer = client.chat(request.model, stream=True, logprobs=request.logprobs, **body(request))
+        kept = self._keeps.longest(self._shown.get(plain(request.model)), request.keep_alive)
+        answer = client.chat(
+            request.model, stream=True, logprobs=request.logprobs, keep_alive=kept, **body(request)
+        )
         replies = cast("AsyncGenerator[ChatResponse, None]", await self._ask(request.model, answer))
         async with aclosing(replies):
             try:
@@ -212,14 +226,7 @@ class OllamaEngine:
 
     async def derive(self, model: str, made: Modelfile) -> None:
         """Make a model of another, in the place of one of that name; a base that lacks is pulled."""
-        client = await self._connected()
-        wish: dict[str, Any] = {"parameters": made.parameters, "system": made.system or None}
-        if made.messages:
-            wish["messages"] = [asdict(message) for message in made.messages]
-        try:
-            await client.create(model, from_=made.base, **wish)
-        except Exception as error:
-            raise unpulled(error, self.host, model, doing="create") from error
+        await derived(await self._connected(), self.host, model, made)
         self._shown.clear()
 
     async def aclose(self) -> None:
@@ -232,7 +239,7 @@ class OllamaEngine:
         """The official client of the running event loop. Another thread's may take its place."""
         loop, opened = asyncio.get_running_loop(), self._open
         if opened is None or opened[0] is not loop:
-            await self._import("ollama")
+            await asyncio.to_thread(bring)
             import httpx
             import ollama
 
@@ -242,39 +249,29 @@ class OllamaEngine:
                 transport=through,
                 timeout=httpx.Timeout(None, connect=CONNECT_S),
                 follow_redirects=False,
-                headers={"Accept-Encoding": "identity"},
+                headers={"Accept-Encoding": "identity", **self._headers()},
             )
             self._open = opened = loop, through, client
         return opened[2]
 
-    async def _import(self, name: str) -> None:
-        """Import it beside the loop. The client makes one of its own at import, which may fail."""
-        try:
-            await asyncio.to_thread(importlib.import_module, name)
-        except (ImportError, ValueError) as error:
-            raise EngineUnavailable(
-                f"the Ollama client cannot be imported: {error}",
-                "mend the proxy variables (ALL_PROXY), or: pip install socksio",
-            ) from error
+    def _headers(self) -> dict[str, str]:
+        return authorization(self._login, os.environ.get("OLLAMA_API_KEY", ""))
 
-    async def _ask_version(self) -> httpx.Response:
-        await asyncio.to_thread(importlib.import_module, "httpx")
-        import httpx
-
-        key = os.environ.get("OLLAMA_API_KEY")
-        async with httpx.AsyncClient(
-            transport=transport(self.host),
-            timeout=httpx.Timeout(PROBE_S, connect=CONNECT_S),
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-        ) as client:
-            return await client.get(f"{self.host}/api/version")
+    @property
+    def _sent(self) -> str:
+        return told(self._login, os.environ.get("OLLAMA_API_KEY", ""))
 
     async def _ask(self, model: str, answer: Awaitable[T]) -> T:
         """The answer, or one of our errors: nothing foreign passes, but for a cancel."""
         try:
             return await answer
+        except EngineError:
+            raise
         except Exception as error:
-            raise translated(error, self.host, model) from error
+            ours = translated(error, self.host, model, self._sent)
+            if isinstance(ours, NoChatModel):
+                self._listing.refused(model)
+            raise ours from error
 
     async def _next(self, model: str, replies: AsyncGenerator[ChatResponse, None]) -> ChatResponse:
         reply = await self._ask(model, anext(replies, None))
@@ -287,10 +284,17 @@ class OllamaEngine:
 
     async def _was_cut(self, request: ChatRequest, tokens: int) -> bool:
         """Whether the server dropped part of the prompt and kept only these `tokens`."""
-        context = request.options.num_ctx
-        if 2 * tokens < min(context, SMALLEST_CONTEXT):
+        context = request.options.num_ctx or await self._context_of(request.model)
+        if context is None or 2 * tokens < min(context, SMALLEST_CONTEXT):
             return False
         return was_cut(await self._show(request.model), request.messages, context, tokens)
+
+    def unknown(self, request: ChatRequest) -> list[str]:
+        return unknown(request)
+
+    async def _can(self, model: str) -> Sequence[str] | None:
+        """What this model can do; None where Ollama does not tell, as before 0.6.4."""
+        return (await self._show(model)).can
 
     async def _show(self, model: str) -> Shown:
         """What Ollama tells of this model; it is asked once."""

@@ -17,10 +17,14 @@ from mirador_magic.errors import (
     EngineLost,
     EngineUnavailable,
     ModelMissing,
+    NoChatModel,
     PromptTooLong,
     RequestRefused,
 )
 from mirador_magic.stages import install_command, nearest, plain
+
+# A model in the maker's cloud, for which Ollama is signed in to, or a refusal that says so.
+_IN_THE_CLOUD = re.compile(r"[-:]cloud\b|sign.?in|ollama\.com|subscription", re.IGNORECASE)
 
 GOES_ON = "run it again: it goes on where it stopped"
 
@@ -35,12 +39,17 @@ _UNPULLED = {
 }
 
 
-def translated(error: Exception, host: str, model: str) -> EngineError:
-    """Our error for a foreign one. `model` is empty where no model was asked for anything."""
+def translated(error: Exception, host: str, model: str, sent: str = "") -> EngineError:
+    """Our error for a foreign one. `model` is empty where no model was asked for anything; `sent` says
+    in words what was told of who asks."""
     import httpx
 
     if refusal := _refusal(error):
-        return _refused(*refusal, model)
+        status, said = refusal
+        whole = getattr(getattr(error.__context__, "response", None), "text", "")
+        if status in (401, 403) and not _IN_THE_CLOUD.search(f"{model} {said} {whole}"):
+            return denied(status, said, host, sent)
+        return _refused(status, said, model)
     unreachable = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, ConnectionError)
     if isinstance(error, unreachable) or (isinstance(error, httpx.TransportError) and not model):
         return EngineUnavailable(f"Ollama does not answer at {host}: {_why(error)}", _start(host))
@@ -55,6 +64,19 @@ def translated(error: Exception, host: str, model: str) -> EngineError:
     return BrokenStream(
         f"Ollama sent something that cannot be read: {words(said, 80)}",
         "run the cell again; if it stays, update Ollama: ollama --version tells which you have",
+    )
+
+
+def denied(status: int, said: str, host: str, sent: str) -> EngineUnavailable:
+    """What answers wants another user. It is what stands before Ollama, which has none of its own."""
+    told = f"(HTTP {status})" + (f": {words(said)}" if said and not said.startswith("<") else "")
+    if sent:
+        what = f"what answers at {host} does not take {sent} {told}"
+        return EngineUnavailable(what, "mend it, and run it again")
+    scheme, _, place = host.partition("://")
+    return EngineUnavailable(
+        f"what answers at {host} wants to know who asks {told}",
+        f"OLLAMA_HOST={scheme}://USER:PASSWORD@{place}, or OLLAMA_API_KEY",
     )
 
 
@@ -89,8 +111,9 @@ def _refusal(error: Exception) -> tuple[int, str] | None:
 
     if (status := getattr(error, "status_code", None)) is not None:
         return int(status), words(getattr(error, "error", ""))
-    if isinstance(answered := error.__context__, httpx.HTTPStatusError):
-        return answered.response.status_code, words(answered.response.text)
+    for answered in (error, error.__context__):
+        if isinstance(answered, httpx.HTTPStatusError):
+            return answered.response.status_code, words(answered.response.text)
     return None
 
 
@@ -105,6 +128,11 @@ def _refused(status: int, said: str, model: str) -> EngineError:
         return PromptTooLong(
             f"the prompt does not fit into the context of {model}: {said}",
             "shorten it, or give the stage a larger context: --num-ctx TOKENS",
+        )
+    if re.search(r"does not support (chat|generate|completion)", said):
+        return NoChatModel(
+            f"{model} is no model to chat with: Ollama says that it does not support chat",
+            "take another one: %mirador status lists those that there are",
         )
     cure = f"try the model alone: ollama run {name}"
     if "memory" in said:

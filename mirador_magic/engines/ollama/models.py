@@ -13,8 +13,8 @@ import ipaddress
 import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, cast
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, cast
 from urllib.parse import urlsplit
 
 from mirador_magic.engines.base import Message
@@ -126,6 +126,17 @@ class Layers:
         if told.status == "success":
             return Installing(self._model, "pull", "installed", total, total or None)
         return Installing(self._model, "pull", doing, max(min(done, total - 1), 0), total or None)
+
+
+async def derived(client: AsyncClient, host: str, model: str, made: Modelfile) -> None:
+    """Makes a model of another, in the place of one of that name; a base that lacks is pulled."""
+    wish: dict[str, Any] = {"parameters": made.parameters, "system": made.system or None}
+    if made.messages:
+        wish["messages"] = [asdict(message) for message in made.messages]
+    try:
+        await client.create(model, from_=made.base, **wish)
+    except Exception as error:
+        raise unpulled(error, host, model, doing="create") from error
 
 
 async def pulled(client: AsyncClient, host: str, model: str) -> AsyncGenerator[Installing, None]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from mirador_magic.engines.base import Message
-from mirador_magic.engines.ollama.chat import sendable
+from mirador_magic.engines.base import Message, ModelInfo
+from mirador_magic.engines.ollama.chat import sendable, until
+from mirador_magic.stages import FOR_EVER, plain
 
 if TYPE_CHECKING:
-    from ollama import ShowResponse
+    from ollama import ProcessResponse, ShowResponse
 
 SMALLEST_CONTEXT = 256  # tokens; no model in use was trained with fewer
 TEMPLATE_BYTES = 256  # what a chat template may add to the messages
@@ -19,13 +21,15 @@ NUM_KEEP = 4  # Ollama's default
 
 class Shown(NamedTuple):
     """The context that a model was trained with, how many first tokens a cut spares, how many bytes
-    its own messages add to a prompt, and which weights it has: the hash of their blob, '' where unknown.
+    its own messages add to a prompt, which weights it has: the hash of their blob, '' where unknown; and
+    what it `can` do, None where Ollama does not tell.
     """
 
     trained: int | None = None
     keep: int = NUM_KEEP
     own: int = 0
     weights: str = ""
+    can: Sequence[str] | None = None
 
 
 def read_shown(told: ShowResponse) -> Shown:
@@ -39,7 +43,49 @@ def read_shown(told: ShowResponse) -> Shown:
     modelfile = told.modelfile or ""
     own = len(modelfile.partition("\nMESSAGE ")[2].encode())
     weights = re.search(r"^FROM .*sha256-([0-9a-f]{64})$", modelfile, re.MULTILINE)
-    return Shown(trained, keep, own, weights[1] if weights else "")
+    return Shown(trained, keep, own, weights[1] if weights else "", told.capabilities)
+
+
+def resident(running: ProcessResponse) -> list[ModelInfo]:
+    """The models in memory."""
+    return [
+        ModelInfo(m.model, int(m.size or 0), int(m.size_vram or 0), until(m.expires_at))
+        for m in running.models
+        if m.model
+    ]
+
+
+def other_names(told: Sequence[ModelInfo], shown: Mapping[str, Shown]) -> list[ModelInfo]:
+    """Models of the same weights as one that is in memory: Ollama lists them under one name."""
+    listed = {plain(info.name): info for info in told}
+    by_weights = {shown[name].weights: info for name, info in listed.items() if name in shown}
+    return [
+        replace(by_weights[each.weights], name=name)
+        for name, each in shown.items()
+        if each.weights and name not in listed and each.weights in by_weights
+    ]
+
+
+class Keeps:
+    """How long weights are kept, in seconds: as long as the one of their names that is kept longest."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = {}  # by the weights
+
+    def longest(self, shown: Shown | None, keep_alive: float | None) -> float | None:
+        """For a model that is shown so and is to be kept so long; None leaves it as it is."""
+        if keep_alive is None or shown is None or not shown.weights:
+            return keep_alive
+        so_far = self._seconds.get(shown.weights, 0.0)
+        longest = FOR_EVER if FOR_EVER in (so_far, keep_alive) else max(so_far, keep_alive)
+        self._seconds[shown.weights] = longest
+        return longest
+
+
+def context_of(running: ProcessResponse, model: str) -> int | None:
+    """In tokens, of a model in memory; None where Ollama does not tell."""
+    of = (each.context_length for each in running.models if plain(each.model or "") == plain(model))
+    return next(of, None)
 
 
 def was_cut(shown: Shown, messages: Sequence[Message], context: int, tokens: int) -> bool:

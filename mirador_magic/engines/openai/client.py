@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
+from mirador_magic.engines import surroundings
 from mirador_magic.engines.endpoints import Endpoint, Secrets, secrets_of
 from mirador_magic.errors import EngineUnavailable
 
@@ -41,16 +42,20 @@ def connect(endpoint: Endpoint) -> Connection:
         raise EngineUnavailable(f"{endpoint.name}: {what}", _NO_SDK) from None
     nothing = openai.Omit()
     foreign = cast(Any, dict.fromkeys(_foreign(os.environ), nothing))
+    try:
+        http_client = openai.DefaultAsyncHttpxClient(
+            follow_redirects=False,  # they would take the headers elsewhere
+            **_way(endpoint.base_url),
+        )
+    except Exception as error:  # noqa: BLE001  (of the user's proxies and certificates)
+        raise surroundings.broken(f"{endpoint.name} cannot be asked", error) from None
     client = openai.AsyncOpenAI(
         api_key=secrets.key or "none",
         base_url=endpoint.base_url,
         max_retries=0,
         timeout=openai.Timeout(None, connect=CONNECT_S),
         default_headers=foreign | dict(secrets.headers),
-        http_client=openai.DefaultAsyncHttpxClient(
-            follow_redirects=False,  # they would take the headers elsewhere
-            **_way(endpoint.base_url),
-        ),
+        http_client=http_client,
     )
     known = secrets.key or "authorization" in map(str.lower, secrets.headers)
     return Connection(client, secrets, {} if known else {"Authorization": nothing})

@@ -28,7 +28,15 @@ from mirador_magic.engines.base import ChatRequest, Chunk, Loaded, ModelInfo
 from mirador_magic.engines.endpoints import Endpoint, Secrets
 from mirador_magic.engines.openai.client import Connection, connect
 from mirador_magic.engines.openai.errors import Fault, Faults
-from mirador_magic.engines.openai.wire import Reader, Refusal, Unreadable, body, messages, told_of
+from mirador_magic.engines.openai.wire import (
+    Reader,
+    Refusal,
+    Unreadable,
+    body,
+    messages,
+    told_of,
+    unknown,
+)
 from mirador_magic.errors import EngineBusy, PromptTooLong, RequestRefused
 
 log = logging.getLogger(__name__)
@@ -110,6 +118,11 @@ class OpenAICompatibleEngine:
         """
         return self._connecting.locked()
 
+    def unknown(self, request: ChatRequest) -> list[str]:
+        own = ["keep_alive"] if request.keep_alive is not None else []
+        refused = self._without.get(request.model, frozenset())
+        return [*own, *unknown(request), *(n for n, _ in request.options.more if n in refused)]
+
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         written, retries, patience = False, 0, PATIENCE_S
         while True:
@@ -124,7 +137,7 @@ class OpenAICompatibleEngine:
             if fault is None:
                 return
             # Raised outside of `except`: the foreign error has the request, and that has the key.
-            if not written and self._leaves_out(request.model, fault):
+            if not written and self._leaves_out(request, fault):
                 continue
             self._refused |= fault.told.status == 401
             wait = self._wait(fault, retries)
@@ -149,13 +162,15 @@ class OpenAICompatibleEngine:
             return after + 0.25 * self._chance()
         return BACKOFF_S * 2.0**retries * (0.5 + 0.5 * self._chance())
 
-    def _leaves_out(self, model: str, fault: Fault) -> bool:
+    def _leaves_out(self, request: ChatRequest, fault: Fault) -> bool:
         """Whether the request can be made again with less in it, which is remembered."""
         if isinstance(fault.error, PromptTooLong | EngineBusy):
             return False
+        model = request.model
         known = self._without.get(model, frozenset())
-        self._without[model] = known | fault.told.wishes
-        if less := fault.told.wishes - known:
+        refused = fault.told.wishes | fault.told.named(name for name, _ in request.options.more)
+        self._without[model] = known | refused
+        if less := refused - known:
             log.info("%s: %s is asked without %s", self.endpoint.name, model, ", ".join(less))
         return bool(less)
 

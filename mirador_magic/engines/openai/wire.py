@@ -11,12 +11,12 @@ import json
 import math
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from mirador_magic.engines.base import ChatRequest, Chunk
+from mirador_magic.engines.base import ChatRequest, Chunk, template_wishes
 from mirador_magic.events import StreamEnd
 
 # What may be left out of a request where an endpoint will not hear of it: by the wish's name, the
@@ -25,11 +25,14 @@ WISHES: Mapping[str, str] = {
     "logprobs": r"log_?prob",
     "stream_options": r"stream_options|include_usage",
     "chat_template_kwargs": r"chat_template_kwargs|enable_thinking",
+    "reasoning_effort": r"reasoning_effort",
     "max_tokens": r"max_completion_tokens",
     "temperature": r"temperature\W.*support|support\w*\W.*temperature",
     "top_p": r"top_p\W.*support|support\w*\W.*top_p",
     "seed": r"seed\W.*support|support\w*\W.*\bseed",
 }
+# What an Ollama does when it loads a model: no endpoint of this kind is told of it.
+_OF_OLLAMA = {"num_gpu", "num_batch", "main_gpu", "use_mmap", "num_thread", "num_keep", "numa"}
 _SAID = 500  # characters of a refusal that are looked at
 
 
@@ -54,6 +57,14 @@ class Told:
             name
             for name, sign in WISHES.items()
             if re.search(sign, self.said[:_SAID], re.IGNORECASE)
+        )
+
+    def named(self, options: Iterable[str]) -> frozenset[str]:
+        """Those of these options that it names, and so will not hear of."""
+        if self.status not in (400, 422):
+            return frozenset()
+        return frozenset(
+            name for name in options if re.search(rf"\b{re.escape(name)}\b", self.said[:_SAID])
         )
 
 
@@ -81,13 +92,20 @@ def body(request: ChatRequest, without: frozenset[str] = frozenset()) -> dict[st
         "logprobs": request.logprobs or None,
     }
     if request.think is not None:
-        wishes["chat_template_kwargs"] = {"enable_thinking": request.think}
+        wishes["chat_template_kwargs"] = template_wishes(request.think)
+        wishes["reasoning_effort"] = request.think if isinstance(request.think, str) else None
+    wishes |= {name: value for name, value in options.more if name not in _OF_OLLAMA}
     asked = {k: v for k, v in wishes.items() if v is not None and k not in without}
     if "max_tokens" in without and options.num_predict is not None:
         asked["max_completion_tokens"] = options.num_predict
     if "logprobs" in asked:
         asked["top_logprobs"] = 1  # without it llama.cpp lists the 20 likeliest of each token
     return asked
+
+
+def unknown(request: ChatRequest) -> list[str]:
+    """What is asked and no endpoint of this kind knows."""
+    return sorted({name for name, _ in request.options.more} & _OF_OLLAMA)
 
 
 def messages(request: ChatRequest) -> list[dict[str, str]]:

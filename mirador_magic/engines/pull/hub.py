@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from mirador_magic.engines import surroundings
 from mirador_magic.engines.pull.hub_errors import Source, address, translated
 from mirador_magic.engines.pull.progress import Progress, Tell
 from mirador_magic.errors import (
@@ -102,8 +103,12 @@ def _ask(source: Source, folder: Path) -> _Offer:
         headers = build_hf_headers(headers={"user-agent": "mirador-magic"})
         url = hf_hub_url(source.repo, source.file, endpoint=hub)
         told = get_hf_file_metadata(url, headers=headers, endpoint=hub)
-    except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+    except (httpx2.HTTPError, ConnectionError) as error:
         raise translated(error, source, folder) from error
+    except (httpx2.InvalidURL, OSError, ImportError, ValueError) as error:
+        if isinstance(error, httpx2.InvalidURL) and not surroundings.troubles():  # the hub's own
+            raise translated(error, source, folder) from error
+        raise surroundings.broken(f"{hub} cannot be asked", error) from error
     if told.commit_hash is None or told.etag is None:
         raise RequestRefused(f"{hub} does not answer like a Hugging Face hub", "check HF_ENDPOINT")
     # By its commit: a version that comes in between is not taken for the rest of this one.

@@ -21,10 +21,18 @@ from mirador_magic.answer import words
 from mirador_magic.errors import MiradorError, UsageError
 from mirador_magic.residency.warmup import Warmth
 from mirador_magic.session.session import Session
+from mirador_magic.settings.written import read
 from mirador_magic.stages import ModelStage, plain
 from mirador_magic.workbench.controls.kit import Row
 from mirador_magic.workbench.controls.lamps import Stock
-from mirador_magic.workbench.controls.names import OWN_CHOICE, ROUTES, SOURCE, route_of, told
+from mirador_magic.workbench.controls.names import (
+    OWN_CHOICE,
+    ROUTES,
+    SOURCE,
+    others,
+    route_of,
+    told,
+)
 from mirador_magic.workbench.controls.panel import Panel
 
 __all__ = ["SOURCE", "Switchboard", "leave", "route_of", "switchboard"]
@@ -64,6 +72,7 @@ class Switchboard(Panel):
         self._on(row.ask, lambda value: self._choose(name, value))
         self._on(row.model, lambda value: self._set(**{f"{name}.model": value}))
         self._on(row.kept, lambda value: self._keep_alive(name, value))
+        self._on(row.more, lambda value: self._set_more(name, value))
         self._on_click(row.warm, lambda: self._warm(name))
         self._on_click(row.leave, lambda: self._let_go(name))
         return row
@@ -116,6 +125,14 @@ class Switchboard(Panel):
         self._set(**{key: seconds.strip() or None})
         if not seconds.strip():
             self._said = f"taken back: {key}"
+
+    def _set_more(self, stage: str, text: str) -> None:
+        """Set what has no field of its own; what was set there before and is gone is taken back."""
+        before = dict.fromkeys(others(self._session.notebook, stage))
+        self._session.configure(
+            {f"{stage}.{k}": v for k, v in (before | read(text)).items()}, SOURCE
+        )
+        self._said = f"{stage}: {text.strip() or 'nothing more'} is set, from now on"
 
     def _pre_warm(self, value: bool) -> None:
         self._set(pre_warm=value)

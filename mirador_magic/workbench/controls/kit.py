@@ -22,6 +22,7 @@ STYLE = """<style>
 .mirador-board .mirador-stage-row > .widget-checkbox {flex: 0 0 150px}
 .mirador-board .mirador-stage-row > .widget-text {flex: 1 1 190px; max-width: 330px}
 .mirador-board .mirador-stage-row > .mirador-kept {flex: 0 0 80px; min-width: 0}
+.mirador-board .mirador-stage-row > .mirador-more {flex: 0 1 150px; min-width: 0}
 .mirador-board .mirador-row > .widget-html {flex: 1 1 180px; min-width: 0; font-size: 13px}
 .mirador-board .widget-html-content {line-height: 1.5; overflow-wrap: anywhere}
 .mirador-board .mirador-row > .jupyter-button {flex: 0 0 auto; height: 24px; line-height: 22px;
@@ -38,6 +39,7 @@ class Row:
     ask: ipywidgets.Checkbox
     model: ipywidgets.Combobox
     kept: ipywidgets.Text
+    more: ipywidgets.Text
     lamp: ipywidgets.HTML
     warm: ipywidgets.Button
     leave: ipywidgets.Button

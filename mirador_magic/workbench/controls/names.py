@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mirador_magic.routing.router import STAGES
-from mirador_magic.settings.keys import KEYS
-from mirador_magic.settings.settings import Given, Settings
+from mirador_magic.settings.keys import KEYS, parts
+from mirador_magic.settings.settings import Given, Layer, Settings
 
 SOURCE = "controls()"
 
@@ -40,6 +40,15 @@ def what(key: str, given: Given | None) -> str:
     """What a setting is, and where its value comes from."""
     place = given.source if given and given.source != "default" else "Mirador's own default"
     return f"{KEYS[key].what}; set by {place}"
+
+
+def others(notebook: Layer, stage: str) -> dict[str, object]:
+    """What was set here for this stage and has no field of its own, by its name."""
+    return {
+        parts(key)[1]: given.value
+        for key, given in notebook.items()
+        if given.source == SOURCE and parts(key)[0] == stage and parts(key)[1] not in OF_A_ROW
+    }
 
 
 def places(settings: Settings, stages: Sequence[str]) -> list[str]:

@@ -12,14 +12,15 @@ from IPython.core.display_functions import DisplayHandle
 from mirador_magic.answer import words
 from mirador_magic.errors import UsageError
 from mirador_magic.session.session import Session
-from mirador_magic.settings.keys import engines
 from mirador_magic.settings.settings import Settings
+from mirador_magic.settings.values import engines
+from mirador_magic.settings.written import written
 from mirador_magic.stages import ModelStage
 from mirador_magic.views.board_widgets import BoardWidgets
 from mirador_magic.views.static import QUIET
 from mirador_magic.workbench.controls.kit import STYLE, Row
 from mirador_magic.workbench.controls.lamps import Stock
-from mirador_magic.workbench.controls.names import FLAGS, OPTIONS, places, route_of, what
+from mirador_magic.workbench.controls.names import FLAGS, OPTIONS, others, places, route_of, what
 
 _TWIN = "mirador controls: run this cell to set these"
 
@@ -68,11 +69,14 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets tells no types
         kept = kit.make(
             ipywidgets.Text, "mirador-kept", continuous_update=False, placeholder="kept, s"
         )
+        more = kit.make(
+            ipywidgets.Text, "mirador-more", continuous_update=False, placeholder="think=low …"
+        )
         lamp = kit.make(ipywidgets.HTML)
         warm = self._button("Warm", f"Load the model of {name}")
         leave = self._button("Let go", f"Take the model of {name} out of memory")
-        box = self._row(ask, model, kept, lamp, warm, leave, kind="mirador-stage-row")
-        return Row(ask, model, kept, lamp, warm, leave, box)
+        box = self._row(ask, model, kept, more, lamp, warm, leave, kind="mirador-stage-row")
+        return Row(ask, model, kept, more, lamp, warm, leave, box)
 
     def _row(self, *children: ipywidgets.Widget, kind: str = "mirador-row") -> ipywidgets.HBox:
         return self._kit.make(ipywidgets.HBox, "mirador-row", kind, children=children)
@@ -109,11 +113,14 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets tells no types
             widget.tooltip = what(key, settings.given(key))
 
     def _paint_rows(self, settings: Settings, stages: Mapping[str, ModelStage]) -> None:
-        names = tuple(dict.fromkeys(model.name for model in self._stock.installed))
+        chatting = (model.name for model in self._stock.installed if model.chats)
+        names = tuple(dict.fromkeys(chatting))
         for name, stage in stages.items():
             row = self.rows.get(name) or self.rows.setdefault(name, self._make_row(name))
             row.ask.value = name in settings["default_stages"]
             row.ask.tooltip = f"Ask {name}"
+            row.more.value = written(others(self._session.notebook, name))
+            row.more.tooltip = f"{name}: other settings, such as think=low options.top_k=20"
             kept = stage.keep_alive
             row.kept.value = "" if kept is None else f"{kept:g}"
             row.kept.tooltip = f"{name}: {what('keep_alive', settings.of(name, 'keep_alive'))}"

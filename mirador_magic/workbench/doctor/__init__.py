@@ -61,7 +61,7 @@ async def examine(
         *said,
         *checks.versions(checks.installed),
         *checks.nesting(loop, checks.installed),
-        checks.proxies(environ, checks.installed),
+        *checks.surroundings(environ),
     ):
         yield finding
     for finding in await _within("endpoints", ASK_S, endpoints.answering(session)):

@@ -11,11 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from mirador_magic.engines import surroundings as surroundings_
 from mirador_magic.engines.base import ModelInfo
 from mirador_magic.stages import plain
 from mirador_magic.workbench.doctor import kinds
 from mirador_magic.workbench.doctor.finding import Finding, ok
 from mirador_magic.workbench.doctor.kinds import Kind
+
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 Version = Callable[[str], str]  # of an installed distribution, "" where there is none
 
@@ -90,20 +93,22 @@ def nesting(loop: asyncio.AbstractEventLoop, version: Version) -> list[Finding]:
     return [ok("loop", f"cells are awaited; what cannot be is nested by {rest}")]
 
 
-def proxies(environ: Mapping[str, str], version: Version) -> Finding:
-    """Proxies are no hindrance on the way to Ollama. Their values may hold passwords: names alone."""
-    named = proxies_set(environ)
-    if not named:
-        return ok("proxy", "none is set")
-    if any(environ[name].startswith("socks") for name in named) and not version("socksio"):
-        return kinds.SOCKS.found(names=", ".join(named))
-    return ok("proxy", f"{', '.join(named)} set, and no matter: Ollama is asked directly")
-
-
-def proxies_set(environ: Mapping[str, str]) -> list[str]:
-    """The names of the variables that set a proxy."""
-    names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-    return sorted(name for name, value in environ.items() if value and name.upper() in names)
+def surroundings(environ: Mapping[str, str]) -> list[Finding]:
+    """Proxies are no hindrance on the way to Ollama, and certificates only on one by https; but both
+    are on the way to endpoints and downloads. A proxy's value may hold a password: its name alone."""
+    troubles = surroundings_.troubles(environ)
+    found = [
+        kinds.SURROUNDINGS.found(each.topic, error=str(each), its_cure=each.cure)
+        for each in troubles
+    ]
+    if not any(each.topic == "proxy" for each in troubles):
+        named = ", ".join(surroundings_.proxies_set(environ))
+        said = f"{named} set, and no matter: Ollama is asked directly" if named else "none is set"
+        found.insert(0, ok("proxy", said))
+    if not any(each.topic == "certificates" and not each.is_pips for each in troubles):
+        named = ", ".join(name for name in _CERTIFICATES if environ.get(name))
+        found.append(ok("certificates", f"{named} can be read" if named else "the usual ones"))
+    return found
 
 
 def memory() -> tuple[int, int]:

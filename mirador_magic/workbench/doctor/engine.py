@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from mirador_magic.answer.words import seconds
-from mirador_magic.engines import provision
+from mirador_magic.engines import provision, surroundings
 from mirador_magic.engines.base import Engine, ModelInfo
 from mirador_magic.engines.ollama.engine import OllamaEngine
 from mirador_magic.engines.ollama.wire import address
@@ -67,7 +67,7 @@ class Patient:
         except EngineUnavailable as error:
             said = kinds.NO_ENGINE.found(error=error.what, its_cure=error.cure or ANEW)
             return [said, *await self._ways()]
-        found = [ok("engine", f"{engine.label}{_where(engine)}")]
+        found = [ok("engine", f"{engine.label}{_where(engine)}"), *self._clear(engine)]
         if name == "auto" and engine.name != "ollama":
             try:
                 await engines.ollama(self._settings)
@@ -77,13 +77,20 @@ class Patient:
                 found = [said, *await self._ways()]
         return found
 
+    def _clear(self, engine: Engine) -> list[Finding]:
+        """That a password goes where others may read it."""
+        login = self._settings["host"].login
+        if not (login and isinstance(engine, OllamaEngine) and engine.host.startswith("http:")):
+            return []
+        return [] if _is_here(engine) else [kinds.CLEAR_LOGIN.found(host=engine.host)]
+
     async def _ways(self) -> list[Finding]:
         """Why the Ollama that was looked for may be unreachable while there is one."""
         given, found = self._settings.given("host"), []
         host = address(str(given.value))
         if host == LOCAL:
             return []
-        proxied = ", ".join(checks.proxies_set(self._environ))
+        proxied = ", ".join(surroundings.proxies_set(self._environ))
         if proxied and not _is_loopback(host):
             found.append(kinds.BEHIND_PROXY.found(names=proxied, host=host, local=LOCAL))
         with suppress(EngineUnavailable):

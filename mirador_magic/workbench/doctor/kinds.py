@@ -59,11 +59,11 @@ NESTER_OLD = Kind(
     "nest_asyncio2 {version} loses cells that are queued behind one under %%time",
     f"{_NESTER}, and restart the kernel",
 )
-SOCKS = Kind(
+SURROUNDINGS = Kind(
     "proxy",
-    "{names}: Ollama's client cannot be imported beside a SOCKS proxy",
-    "%pip install socksio",
-    "bad",
+    "{error}",
+    "{its_cure}",
+    when="a variable of the environment names a proxy, or certificates, that cannot be read",
 )
 BEHIND_PROXY = Kind(
     "proxy",
@@ -81,6 +81,11 @@ CLEAR_KEY = Kind(
     "endpoints",
     "the key of {endpoint} goes over the network as clear text",
     "https:// in base_url below {table}",
+)
+CLEAR_LOGIN = Kind(
+    "host",
+    "the name and password of {host} go over the network as clear text",
+    "https:// in OLLAMA_HOST, or a tunnel: ssh -L 11434:127.0.0.1:11434 HOST",
 )
 NO_ENGINE = Kind("engine", "{error}", "{its_cure}", "bad", "no engine answers")
 OTHER_ENGINE = Kind("engine", "{error}; {engine} answers in its place", "{its_cure}")

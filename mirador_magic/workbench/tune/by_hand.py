@@ -66,7 +66,7 @@ class Tuner(Board):
         ]
         self.fill(
             fields.system,
-            self.row(fields.model, *fields.options.values()),
+            self.row(fields.model, *fields.options.values(), fields.more),
             fields.questions,
             self.row(self.go, self.halt, self.use),
             self.row(
@@ -191,7 +191,7 @@ class Tuner(Board):
     def _use(self) -> None:
         """Make the fields the stage's settings, and show what makes them permanent."""
         layer, now = self._layer(), self._usual()
-        given = {key.rpartition(".")[2]: each.value for key, each in layer.items()}
+        given = {key.removeprefix(f"{self.stage}."): each.value for key, each in layer.items()}
         other = {
             key: value
             for key, value in given.items()
@@ -228,7 +228,7 @@ class Tuner(Board):
 
     def twin(self) -> dict[str, str]:
         """What stands in the controls' place; the tries have a display of their own."""
-        fields = [f"{key}: {value}" for key, value in self.fields.values.items()]
+        fields = [f"{key}: {value}" for key, value in self.fields.shown.items()]
         rows = [(short(each, 200),) for each in fields]
         head = f"mirador tuner of {self.stage}: run this cell to go on"
         return {

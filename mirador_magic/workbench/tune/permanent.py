@@ -22,6 +22,8 @@ def toml(stage: str, values: Mapping[str, object]) -> str:
 def _written(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_written, value))}]"
     return _quoted(value) if isinstance(value, str) else repr(value)
 
 

@@ -11,11 +11,15 @@ from typing import Any
 
 from mirador_magic.answer import words
 from mirador_magic.pipeline.metrics import StageMetrics
+from mirador_magic.settings.values import MODELS_OWN, OPTIONS
 from mirador_magic.stages import ModelStage
 
-Settings = Mapping[str, object]  # by the keys of TUNED
+Settings = Mapping[str, object]  # by the keys of TUNED, and options.NAME
 
-TUNED = ("system", "model", "temperature", "top_p", "num_predict", "num_ctx", "seed", "think")
+TUNED = (
+    *("system", "model", "temperature", "top_p", "num_predict", "num_ctx", "seed", "think"),
+    "keep_alive",
+)
 RATINGS = (1, 2, 3, 4, 5)  # from useless to the best that one could wish
 
 
@@ -24,7 +28,7 @@ class Try:
     """One answer of a stage.
 
     `number` is its place in the record, from 1; `at` is in seconds since 1970. `settings` are all of
-    TUNED that the stage was asked with. `name` is the variant's and `grid` that of its grid, both ''
+    TUNED that the stage was asked with, and other options of its engine. `name` is the variant's and `grid` that of its grid, both ''
     by hand; `repeat` counts from 0. `rating` is one of RATINGS, `score` the user's own.
     """
 
@@ -55,9 +59,11 @@ class Try:
 
 def settings_of(stage: ModelStage) -> dict[str, object]:
     """What the stage is asked with; what is left to the engine is not among it."""
-    options: dict[str, Any] = dataclasses.asdict(stage.options)
-    given = {"system": stage.system_prompt, "model": stage.model, "think": stage.think, **options}
-    return {key: given[key] for key in TUNED if given[key] is not None}
+    given: dict[str, Any] = dataclasses.asdict(stage.options)
+    more = {f"{OPTIONS}.{name}": value for name, value in given.pop("more")}
+    given |= {"num_ctx": given["num_ctx"] or MODELS_OWN, "keep_alive": stage.keep_alive}
+    given |= {"system": stage.system_prompt, "model": stage.model, "think": stage.think}
+    return {key: given[key] for key in TUNED if given[key] is not None} | more
 
 
 def fingerprint(settings: Settings) -> str:
@@ -73,9 +79,18 @@ def changes(before: Settings | None, now: Settings) -> list[str]:
         _reworded(str(before.get(key, "")), str(now.get(key, "")))
         if key == "system"
         else f"{key} {told(before.get(key))} → {told(now.get(key))}"
-        for key in TUNED
-        if before.get(key) != now.get(key)
+        for key in dict.fromkeys((*TUNED, *before, *now))
+        if not _same(before.get(key), now.get(key))
     ]
+
+
+def _same(one: object, other: object) -> bool:
+    """A list that came out of the store is a tuple that went into it."""
+    return one == other or (isinstance(one, list | tuple) and _listed(one) == _listed(other))
+
+
+def _listed(value: object) -> object:
+    return list(value) if isinstance(value, list | tuple) else value
 
 
 def changed(before: Try | None, now: Try) -> str:
@@ -94,6 +109,8 @@ def told(value: object) -> str:
         return "the engine's own"
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, list | tuple):
+        value = json.dumps(value, ensure_ascii=False)
     return f"{value:g}" if isinstance(value, float) else short(str(value), 40)
 
 
