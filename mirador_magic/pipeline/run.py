@@ -67,9 +67,8 @@ class Run:
     `open_engine` gives the engine, ready to be asked; `earlier` holds (stage name, text) of what other
     stages wrote before this run, oldest first; `substitute` may give the stage on another installed
     model where its own is missing; `during` is entered while it is under way. After the only stage of
-    a route, `deepen` may give the reason and all of the stages that the run is to have; after the first of
-    several, `shorten` may leave some out. `logprobs`
-    tells whether an engine is to be asked for the log-probabilities of a stage.
+    a route, `deepen` may give the reason and all stages that the run is to have, after the first of several
+    `shorten` fewer; `logprobs` tells whether an engine is asked for a stage's log-probabilities.
     """
 
     def __init__(
@@ -161,25 +160,23 @@ class Run:
         """The stages that the question goes through, once."""
         decide, self._decide = self._decide, None
         if decide:
-            why, stages = decide()
-            self.stages = tuple(stages)
-            self._emit(RouteChosen(self._clock(), why, self.stages))
+            self._follow(*decide())
+
+    def _follow(self, why: str, stages: Sequence[ModelStage]) -> None:
+        self.stages = tuple(stages)
+        self._emit(RouteChosen(self._clock(), why, self.stages))
 
     async def _leave_out(self, engine: Engine) -> None:
         """Fewer stages, once, where one of them is known to add nothing."""
         shorten, self._shorten = self._shorten, None
         if shorten and (less := await shorten(engine, self.stages)):
-            why, stages = less
-            self.stages = tuple(stages)
-            self._emit(RouteChosen(self._clock(), why, self.stages))
+            self._follow(*less)
 
     def _go_deeper(self) -> None:
         """More stages, once, where the route's only one came to its end and was not enough."""
         deepen, self._deepen = self._deepen, None
         if deepen and len(self.stages) == 1 and not self._causes and (more := deepen()):
-            why, stages = more
-            self.stages = tuple(stages)
-            self._emit(RouteChosen(self._clock(), why, self.stages))
+            self._follow(*more)
 
     def _end(self, outcome: Outcome, error: MiradorError | None = None) -> None:
         self._emit(RunFinished(self._clock(), outcome, error))

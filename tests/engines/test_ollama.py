@@ -299,7 +299,7 @@ def test_a_load_fails_like_a_stream(
 def test_a_server_that_cannot_be_reached_in_time(
     server: FaultServer, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    for module in ("engine", "wire"):
+    for module in ("official", "wire"):
         monkeypatch.setattr(f"mirador_magic.engines.ollama.{module}.CONNECT_S", 1e-9)
     assert f"{server.host}: no answer in time → start it" in str(failure(server.host, call))
 

@@ -35,7 +35,7 @@ from mirador_magic.engines.ollama.chat import (
 from mirador_magic.engines.ollama.errors import denied, translated
 from mirador_magic.engines.ollama.listing import Listing
 from mirador_magic.engines.ollama.models import Installing, Modelfile, derived, pulled
-from mirador_magic.engines.ollama.official import bring
+from mirador_magic.engines.ollama.official import bring, client_of
 from mirador_magic.engines.ollama.shown import (
     SMALLEST_CONTEXT,
     Keeps,
@@ -47,13 +47,11 @@ from mirador_magic.engines.ollama.shown import (
     was_cut,
 )
 from mirador_magic.engines.ollama.wire import (
-    CONNECT_S,
     Host,
     address,
     authorization,
     get,
     told,
-    transport,
 )
 from mirador_magic.errors import (
     BrokenStream,
@@ -240,17 +238,7 @@ class OllamaEngine:
         loop, opened = asyncio.get_running_loop(), self._open
         if opened is None or opened[0] is not loop:
             await asyncio.to_thread(bring)
-            import httpx
-            import ollama
-
-            through = transport(self.host, kept=self._kept)
-            client = ollama.AsyncClient(
-                self.host,
-                transport=through,
-                timeout=httpx.Timeout(None, connect=CONNECT_S),
-                follow_redirects=False,
-                headers={"Accept-Encoding": "identity", **self._headers()},
-            )
+            through, client = client_of(self.host, self._kept, self._headers())
             self._open = opened = loop, through, client
         return opened[2]
 

@@ -11,11 +11,16 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from mirador_magic.engines.ollama.wire import CONNECT_S, transport
 from mirador_magic.errors import EngineUnavailable
+
+if TYPE_CHECKING:
+    import httpx
+    from ollama import AsyncClient
 
 _NAME = "ollama"
 
@@ -85,3 +90,21 @@ def _put_off(client: Any) -> Any:
             return vars(self)[name]
 
     return Later
+
+
+def client_of(
+    host: str, kept: int, headers: Mapping[str, str]
+) -> tuple[httpx.AsyncHTTPTransport, AsyncClient]:
+    """A client for the running event loop, on a transport of its own that keeps so many connections."""
+    import httpx
+    import ollama
+
+    through = transport(host, kept=kept)
+    client = ollama.AsyncClient(
+        host,
+        transport=through,
+        timeout=httpx.Timeout(None, connect=CONNECT_S),
+        follow_redirects=False,
+        headers={"Accept-Encoding": "identity", **headers},
+    )
+    return through, client
