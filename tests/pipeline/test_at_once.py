@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from IPython.core.display_functions import DisplayHandle
 
 from mirador_magic.engines.base import ChatRequest, Chunk, Engine
-from mirador_magic.engines.by_endpoint import Endpoints
+from mirador_magic.engines.by_endpoint import Endpoints, Part
 from mirador_magic.engines.endpoints import Endpoint
 from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.errors import EngineUnavailable, ModelMissing
@@ -196,7 +196,9 @@ class Two:
         self.home, self.away = Counted(home), Counted(away)
         self.session.use(self.home)
         known = self.session.endpoints()
-        known._part(known.known["cluster"]).engine = self.away
+        part = Part(known.known["cluster"])
+        part.engine = self.away
+        known._part = lambda endpoint: part  # type: ignore[method-assign]  # in whatever loop
 
     def compared(self, *models: str) -> SideBySide:
         return SideBySide("why?", *variants(self.session, models=models))
