@@ -221,11 +221,11 @@ def asking(question: str, **more: object) -> Request:
 
 
 async def ask_again(session: Session, place: Place) -> Answer:
-    """What it surely knows, behind a stop: Ollama 0.34.1 may be stuck then, for one question."""
+    """What it surely knows, behind a stop: an Ollama may be stuck then, for one question."""
     try:
         return await session.start(asking(KNOWN))
     except EngineSilent:
-        if not place.label.endswith(NEW):
+        if not place.host:
             raise
         return await session.start(asking(KNOWN))
 
