@@ -24,9 +24,9 @@ from tests.support.kernels import kernel
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = tuple(PROJECT["optional-dependencies"])
-ASKED_FOR = {
-    "pip"
-}  # to install a package of models: where it lacks, uv does it, or a line says how
+# What is looked for and never imported: pip to install a package of models (where it lacks, uv does it,
+# or a line says how), socksio where a proxy is a SOCKS one (where it lacks, a line says so).
+ASKED_FOR = {"pip", "socksio"}
 
 IMPORT_ALL = """
 import importlib, pkgutil, mirador_magic
