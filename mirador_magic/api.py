@@ -32,18 +32,18 @@ async def ask(
 
     `stages` names them; without it `depth` ("simple", "medium", "complex") does, or the question's own
     route. `follow` continues the conversation of the last answer. `settings` hold for this question:
-    `ask("why?", engine="embedded", temperature=0.1)`. Raises the first cause where every stage failed.
+    `ask("why?", engine="embedded", temperature=0.1)`. Raises the first cause where every stage failed;
+    a cancel, such as the kernel's interrupt, ends the run.
     """
     session = current()
-    return await session.start(
-        Request(
-            question,
-            None if stages is None else tuple(stages),
-            depth,
-            settings_.layer(settings, "ask()"),
-            session.conversation() if follow else (),
-        )
+    request = Request(
+        question,
+        None if stages is None else tuple(stages),
+        depth,
+        settings_.layer(settings, "ask()"),
+        session.conversation() if follow else (),
     )
+    return await session.start(request).result()
 
 
 def configure(**values: object) -> None:

@@ -24,6 +24,7 @@ from mirador_magic.commands.manual import manual
 from mirador_magic.errors import MiradorError, RunInterrupted, UsageError
 from mirador_magic.events import Event, RunFinished
 from mirador_magic.interpolate.question import compose
+from mirador_magic.kernel.awake import awake
 from mirador_magic.kernel.loop import complete, outlives_the_cell
 from mirador_magic.notebook.showing import Showing, draws
 from mirador_magic.session.handle import Handle
@@ -99,7 +100,7 @@ class MiradorMagics(Magics):
 
     async def awaited(self, line: str, cell: str | None = None) -> object:
         """The same, as the coroutine that a cell is rewritten to await."""
-        with _interrupts():
+        with _interrupts(), awake():
             value = await self._do(line, cell, awaited=True)
         return self._value(value)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from mirador_magic.answer.answer import Answer
 from mirador_magic.answer.run_state import RunState
+from mirador_magic.kernel.awake import awake
 from mirador_magic.pipeline.metrics import Meter, RunMetrics
 from mirador_magic.pipeline.run import Run
 from mirador_magic.pipeline.watchers import Watchers
@@ -39,8 +40,17 @@ class Handle:
         self.fetch = fetch  # a model, where the run waits for one; None where it does not wait
 
     def __await__(self) -> Generator[Any, None, Answer]:
-        yield from asyncio.shield(self._task).__await__()
+        with awake():
+            yield from asyncio.shield(self._task).__await__()
         return self.answer
+
+    async def result(self) -> Answer:
+        """The same; a cancel of whoever awaits it ends the run too."""
+        try:
+            return await self
+        except asyncio.CancelledError:
+            await self.interrupt()
+            raise
 
     @property
     def answer(self) -> Answer:

@@ -83,7 +83,7 @@ def test_a_model_that_is_made_is_as_its_stage_would_have_it(stage: ModelStage) -
         return
     assert made and made.base in ("phi3:mini", "gemma2:9b")
     assert made.system == stage.system_prompt
-    asked = {k: v for k, v in dataclasses.asdict(stage.options).items() if v is not None}
+    asked = {k: v for k, v in dataclasses.asdict(stage.options).items() if v not in (None, ())}
     stops = made.parameters["stop"]
     assert made.parameters == asked | {"stop": stops}
     assert isinstance(stops, list) and all(stop.startswith("<") for stop in stops)

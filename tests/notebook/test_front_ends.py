@@ -65,6 +65,26 @@ def test_its_words_come_as_they_are_written(any_kernel: Kernel) -> None:  # noqa
     assert "RunInterrupted" in any_kernel.finish(asked).error
 
 
+def test_an_interrupt_of_ask_reaches_a_loop_that_waits_and_ends_the_run(
+    any_kernel: Kernel,  # noqa: F811
+) -> None:
+    any_kernel.run(
+        "from mirador_magic import ask\nfrom mirador_magic.session.session import current\n"
+        "started = []\n"
+        "current().started.append(started.append)\n"
+        "current().started.append(lambda run: run.watch(lambda _: print(run.answer.text)))"
+    )
+    asked = any_kernel.send("await ask('why', stages=['deep_analysis'], model='held')")
+    for message in any_kernel.watch(asked):
+        if "a deep" in message["content"].get("text", ""):
+            break
+    any_kernel.manager.interrupt_kernel()
+    error = any_kernel.finish(asked).error
+    assert error and "EngineSilent" not in error
+    assert any_kernel.value("started[0].answer.outcome") == "'interrupted'"
+    any_kernel.run("del current().started[-2:]")
+
+
 def test_a_page_beside_a_console_on_the_same_kernel_is_drawn(any_kernel: Kernel) -> None:  # noqa: F811
     any_kernel.run(ASKED, page=False)
     stands_once(any_kernel.run(ASKED).shown[0]["text/plain"])

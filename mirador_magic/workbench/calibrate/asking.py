@@ -10,7 +10,6 @@ from pathlib import Path
 from mirador_magic.answer import words
 from mirador_magic.answer.answer import StageAnswer
 from mirador_magic.errors import MiradorError, UsageError
-from mirador_magic.session.handle import Handle
 from mirador_magic.session.session import Request, Session, current
 from mirador_magic.stages import DEFAULT_STAGES
 from mirador_magic.workbench.calibrate import kept, questions
@@ -73,22 +72,13 @@ async def _ask_all(
         tell(number, len(asked), time.perf_counter() - began)
         request = Request(each.question, names or _DEFAULT, purpose="tuning")
         try:
-            done = await _answered(session.start(request))
+            done = (await session.start(request).result()).stages
         except MiradorError:
             if not answers:  # else one answer less
                 raise
             continue
         answers += _graded(each, done, judge)
     tell(len(asked), len(asked), time.perf_counter() - began)
-
-
-async def _answered(handle: Handle) -> tuple[StageAnswer, ...]:
-    """The run's stages. A cancel ends the run too."""
-    try:
-        return (await handle).stages
-    except asyncio.CancelledError:
-        await handle.interrupt()
-        raise
 
 
 def _graded(each: Labelled, stages: Iterable[StageAnswer], judge: Judge) -> Iterator[Answered]:
