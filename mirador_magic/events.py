@@ -120,13 +120,12 @@ class StageSubstituted:
 class NextPlanned:
     """What is done for this stage's model while the one before it writes.
 
-    `plan` is "load", "prefill" or "sequence" (nothing); `why` is the reason of a "sequence".
+    `plan` is "load" or "prefill".
     """
 
     at: float
     stage: str
-    plan: Literal["sequence", "load", "prefill"]
-    why: str = ""
+    plan: Literal["load", "prefill"]
 
 
 @dataclass(frozen=True)

@@ -355,7 +355,7 @@ def test_a_load_that_waits_for_room_for_ever_gets_it() -> None:
     assert engine.unloaded == [(QUICK, 80.0)]
     assert kinds(events).count("StageFinished") == 3
     (delayed,) = [event for event in events if isinstance(event, StageDelayed)]
-    assert delayed.why == f"{DEEP} found no room in 80 s: {QUICK} was unloaded"
+    assert delayed.why == f"{DEEP} was not in memory after 80 s: {QUICK} was unloaded"
 
 
 def test_a_model_that_never_comes_fails_its_stage_with_all_the_time_it_took() -> None:

@@ -22,7 +22,6 @@ from mirador_magic.events import (
     ModelArriving,
     ModelAwaited,
     ModelSwapped,
-    NextPlanned,
     OptionsUnknown,
     Outcome,
     RouteChosen,
@@ -61,7 +60,6 @@ class RunState:
         warmth: Callable[[str], Warmth | None] = lambda _: None,
         past: Answer | None = None,
         usual: Callable[[str, str], Sequence[float]] = lambda model, stage: (),
-        note: Callable[[str], str] = lambda stage: "",
         *,
         offers: bool = False,
     ) -> None:
@@ -69,7 +67,6 @@ class RunState:
         self._past = past
         self._warmth = warmth
         self._usual = usual
-        self._note = note
         self._offers = offers
         self.question = ""
         self.route = ""
@@ -140,8 +137,6 @@ class RunState:
     def _stage_finished(self, event: StageFinished) -> None:
         state = self.stages[event.stage]
         state.finished(event)
-        if note := self._note(event.stage):
-            state.notes.append(note)
 
     def _stage_started(self, event: StageStarted) -> None:
         state = self.stages[event.stage]
@@ -190,9 +185,8 @@ class RunState:
                     self.stages[event.stage].notes.append(_SPARE)
             case StageFinished():
                 self._stage_finished(event)
-            case NextPlanned() | StageDelayed():
-                if event.why:
-                    self.stages[event.stage].notes.append(_told(event))
+            case StageDelayed():
+                self.stages[event.stage].notes.append(event.why)
             case TurnsLeftOut():
                 self.stages[event.stage].left_out(event)
             case OptionsUnknown():
@@ -234,8 +228,3 @@ class RunState:
             self.missing = Missing(event.error.what, "")
         for state in self.stages.values():
             state.told(event.outcome)
-
-
-def _told(event: NextPlanned | StageDelayed) -> str:
-    """What was planned for a stage, or done about its delay, as a note."""
-    return f"loaded in sequence: {event.why}" if isinstance(event, NextPlanned) else event.why

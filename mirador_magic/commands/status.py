@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mirador_magic.commands.line import Line
+from mirador_magic.engines.base import held
 from mirador_magic.engines.provision import substitute
 from mirador_magic.errors import MiradorError
 from mirador_magic.session.session import Session
@@ -18,7 +19,7 @@ async def _status(session: Session) -> str:
     try:
         engine = await session.engine()
         models = await engine.models()
-        resident = {model.name for model in await engine.resident()}
+        resident = await engine.resident()
     except MiradorError as error:
         rows = [f"  {each.name}  {each.model}" for each in stages]
         return "\n".join([str(error), "stages:", *rows])
@@ -28,7 +29,7 @@ async def _status(session: Session) -> str:
         instead = substitute(each, models)
         other = f"{instead.model} answers" if instead else ""
         known = {each.model, f"{each.model}:latest"}  # as Ollama reads a name without a tag
-        state = "in memory" if known & resident else "installed"
+        state = "in memory" if held(engine, resident, each.model) else "installed"
         if not known & names and not each.model.endswith(".gguf"):
             state = ", ".join(filter(None, ("not installed", other)))
         rows.append(f"  {each.name}  {each.model}  {state}")

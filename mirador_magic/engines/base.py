@@ -7,7 +7,7 @@ Closing the stream (`aclose`, or cancelling the task that reads it) ends the gen
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -30,7 +30,6 @@ class ChatRequest:
     """One stage's request: the model, the chat so far and how to run it.
 
     `think` tells a model that can think first whether to, or how much; None leaves it to the model.
-    Without `logprobs` the tokens' probabilities are not wanted, since in some engines they cost time.
     `keep_alive` is in seconds that the model is kept unasked, FOR_EVER among them; None leaves that as
     it is.
     """
@@ -39,7 +38,6 @@ class ChatRequest:
     messages: Sequence[Message]
     options: ModelOptions
     think: Think | None = None
-    logprobs: bool = True
     keep_alive: float | None = None
 
 
@@ -88,6 +86,11 @@ def is_same(engine: Engine, one: str, other: str) -> bool:
     """Whether these names are of one model: the same, or of the same weights as far as the engine knows."""
     asked: Callable[[str, str], bool] | None = getattr(engine, "is_same", None)
     return plain(one) == plain(other) or bool(asked and asked(one, other))
+
+
+def held(engine: Engine, resident: Iterable[ModelInfo], model: str) -> ModelInfo | None:
+    """The one of these in memory that is this model, under this name or another one of its weights."""
+    return next((each for each in resident if is_same(engine, each.name, model)), None)
 
 
 def waits(engine: Engine, request: ChatRequest) -> bool | None:

@@ -13,10 +13,17 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from functools import partial
 
-from mirador_magic.engines.base import ChatRequest, Chunk, Engine, ModelInfo, unknown, waits
+from mirador_magic.engines.base import (
+    ChatRequest,
+    Chunk,
+    Engine,
+    ModelInfo,
+    held,
+    unknown,
+    waits,
+)
 from mirador_magic.errors import BrokenStream, MiradorError, ModelMissing, NoChatModel
 from mirador_magic.events import (
     ChunkReceived,
@@ -51,7 +58,6 @@ Deepen = Callable[[], tuple[str, Sequence[ModelStage]] | None]
 Shorten = Callable[
     [Engine, Sequence[ModelStage]], Awaitable[tuple[str, Sequence[ModelStage]] | None]
 ]
-Asked = Callable[[Engine, ModelStage], bool]
 
 _ANSWERS = 5.0  # seconds in which an engine tells what is in memory; it may wait for an unload
 _STUCK = 60.0  # seconds after which a load does not wait for the disk any more
@@ -68,7 +74,7 @@ class Run:
     stages wrote before this run, oldest first; `substitute` may give the stage on another installed
     model where its own is missing; `during` is entered while it is under way. After the only stage of
     a route, `deepen` may give the reason and all stages that the run is to have, after the first of several
-    `shorten` fewer; `logprobs` tells whether an engine is asked for a stage's log-probabilities.
+    `shorten` fewer.
     """
 
     def __init__(
@@ -83,7 +89,6 @@ class Run:
         decide: Decide | None = None,
         deepen: Deepen | None = None,
         shorten: Shorten | None = None,
-        logprobs: Asked = lambda engine, stage: True,
         clock: Clock = time.perf_counter,
         substitute: Substitute | None = None,
         during: Callable[[], AbstractAsyncContextManager[object]] = contextlib.nullcontext,
@@ -96,7 +101,6 @@ class Run:
         self._decide = decide
         self._deepen = deepen
         self._shorten = shorten
-        self._logprobs = logprobs
         self._clock = clock
         self._substitute = substitute
         self._during = during
@@ -215,7 +219,7 @@ class Run:
         parts: list[str] = []
         end: StreamEnd | None = None
         loops = Loops()
-        request = replace(self._request(stage), logprobs=self._logprobs(engine, stage))
+        request = self._request(stage)
         if names := unknown(engine, request):
             self._emit(OptionsUnknown(self._clock(), stage.name, names))
         stream = engine.stream(request)
@@ -262,13 +266,13 @@ class Run:
         waited = self._clock() - since
         try:
             async with asyncio.timeout(_ANSWERS):
-                resident = {plain(model.name) for model in await engine.resident()}
-                if plain(stage.model) in resident or waited > _LOADS:
+                resident = await engine.resident()
+                if held(engine, resident, stage.model) or waited > _LOADS:
                     return False
-                idle = {s.model for s in self.stages if plain(s.model) in resident}
+                idle = {s.model for s in self.stages if held(engine, resident, s.model)}
                 for model in sorted(idle) if waited > _STUCK else ():
                     await engine.unload(model)
-                    why = f"{stage.model} found no room in {waited:.0f} s: {model} was unloaded"
+                    why = f"{stage.model} was not in memory after {waited:.0f} s: {model} was unloaded"
                     self._emit(StageDelayed(self._clock(), stage.name, why))
         except (MiradorError, TimeoutError) as error:
             log.info("nobody knows whether %s is being loaded: %s", stage.model, error)

@@ -1,5 +1,5 @@
 """What was measured on this machine before: load times, which models fit together, which plan pays,
-how sure the models were of their answers, what log-probabilities cost.
+how sure the models were of their answers.
 
 One small JSON file in the user's data folder. It is a convenience: a file that cannot be read or
 written is as good as none, and of two kernels that write at once one is forgotten.
@@ -54,10 +54,12 @@ class History:
         """Remember what a load took."""
         self._remember(f"load {engine}", plain(model), round(seconds, 3))
 
-    def fit(self, engine: str, models: Iterable[str]) -> bool | None:
-        """Whether these models were in memory together; None where nobody has seen it."""
-        known = self._table(f"fit {engine}").get(_named(models))
-        return known if isinstance(known, bool) else None
+    def fit(self, engine: str, models: Iterable[str]) -> bool:
+        """Whether these models were in memory together when they were last looked for.
+
+        That they were not is no more than that: one may have been let go of, or its time was over.
+        """
+        return self._table(f"fit {engine}").get(_named(models)) is True
 
     def fitted(self, engine: str, models: Iterable[str], fit: bool) -> None:
         """Remember whether they were."""
@@ -92,15 +94,6 @@ class History:
             table[f"{plain(model)} {stage}"] = [*known, round(confidence, 4)][-_ANSWERS:]
         if table:
             self._remember_all(_MEASURED, table)
-
-    def paces(self, engine: str, model: str, *, logprobs: bool) -> list[float]:
-        """Tokens a second of the model's last answers, with or without log-probabilities."""
-        return _numbers(self._table(f"pace {engine}").get(_asked(model, logprobs)))
-
-    def paced(self, engine: str, model: str, pace: float, *, logprobs: bool) -> None:
-        """Remember one."""
-        known = [*self.paces(engine, model, logprobs=logprobs), round(pace, 2)]
-        self._remember(f"pace {engine}", _asked(model, logprobs), known[-_KEPT:])
 
     def _table(self, name: str) -> dict[str, object]:
         table = self._read().get(name)
@@ -139,10 +132,6 @@ class History:
 
 def _named(models: Iterable[str]) -> str:
     return " ".join(map(plain, models))
-
-
-def _asked(model: str, logprobs: bool) -> str:
-    return f"{plain(model)} {'with' if logprobs else 'without'} log-probabilities"
 
 
 def _numbers(value: object) -> list[float]:

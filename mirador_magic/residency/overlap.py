@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Self
 
-from mirador_magic.engines.base import ChatRequest, Engine, ModelInfo
+from mirador_magic.engines.base import ChatRequest, Engine, ModelInfo, held
 from mirador_magic.errors import MiradorError
 from mirador_magic.events import (
     ChunkReceived,
@@ -43,7 +43,7 @@ from mirador_magic.residency.plans import (
     choose,
     slowed,
 )
-from mirador_magic.stages import ModelStage, plain
+from mirador_magic.stages import ModelStage
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,6 @@ Resolve = Callable[[Engine, ModelStage], Awaitable[ModelStage]]
 FORGOTTEN = 0.2  # seconds of loading from which on a model was not in memory
 AFTER_S = 0.05  # seconds after a stage's first words, before anything is looked up
 LOOK_UP_S = 1.0  # seconds to tell what is in memory, at the end of a run
-NO_ROOM = "the models do not fit into memory together"
 
 
 class Overlap:
@@ -177,31 +176,30 @@ class Overlap:
         try:
             engine = await self._open_engine()
             self._key = engine.key
-            resident = {plain(model.name): model for model in await engine.resident()}
+            resident = await engine.resident()
             later = self._stages[place + 1 :]
-            self._believed |= {s.model for s in later if plain(s.model) in resident}
+            self._believed |= {s.model for s in later if held(engine, resident, s.model)}
             if place + 1 == len(self._stages):
-                there = all(plain(model) in resident for model in self._models())
+                there = all(held(engine, resident, model) for model in self._models())
                 fit = there and not self._swapped
                 self._history.fitted(engine.key, self._models(), fit)
                 return
             following = self._stages[place + 1] = await self._resolve(
                 engine, self._stages[place + 1]
             )
-            running = self._stages[place].model
-            if plain(following.model) not in resident and running != following.model:
-                await self._bring(engine, resident.get(plain(running)), place)
+            running = held(engine, resident, self._stages[place].model)
+            if running and not held(engine, resident, following.model):
+                await self._bring(engine, running, place)
         except MiradorError as error:
             log.info("nothing is brought beside the stage: %s", error)
 
-    async def _bring(self, engine: Engine, info: ModelInfo | None, place: int) -> None:
+    async def _bring(self, engine: Engine, info: ModelInfo, place: int) -> None:
         running, following = self._stages[place : place + 2]
-        plan, why = self._planned(engine, info, running, following)
+        plan = self._planned(engine, info, running, following)
         self._plan = running.model, following.model, plan
-        if plan != "sequence" or why:
-            self._tell(NextPlanned(self._clock(), following.name, plan, why))
         if plan == "sequence":
             return
+        self._tell(NextPlanned(self._clock(), following.name, plan))
         turns = prompts.fitting(following, self._query, self._finished, self._turns)
         asked = prompts.request(following, self._query, self._finished, turns)
         if plan == "load":
@@ -213,15 +211,14 @@ class Overlap:
             self._until = self._clock()
 
     def _planned(
-        self, engine: Engine, info: ModelInfo | None, running: ModelStage, following: ModelStage
-    ) -> tuple[Plan, str]:
-        """The plan, and why it is the plain sequence where that is for want of room."""
-        fit = self._history.fit(engine.key, self._models())
-        if not fit or info is None:
-            return "sequence", "" if fit is None else NO_ROOM
+        self, engine: Engine, info: ModelInfo, running: ModelStage, following: ModelStage
+    ) -> Plan:
+        """The plan: the plain sequence where these models were not seen in memory together."""
+        if not self._history.fit(engine.key, self._models()):
+            return "sequence"
         pair = (running.model, following.model)
         effects = {plan: self._history.effects(engine.key, pair, plan) for plan in PLANS}
-        return choose(effects, info), ""
+        return choose(effects, info)
 
     def _watch_pace(self, at: float) -> None:
         """A load that slows the stage below LEAST_PACE is called off, and not tried again."""

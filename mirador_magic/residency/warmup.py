@@ -17,7 +17,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from mirador_magic.engines.base import Engine, ModelInfo
+from mirador_magic.engines.base import Engine, ModelInfo, held
 from mirador_magic.errors import MiradorError, NoChatModel
 from mirador_magic.events import (
     ChunkReceived,
@@ -36,7 +36,7 @@ from mirador_magic.pipeline import prompts
 from mirador_magic.residency import keep_alive
 from mirador_magic.residency.history import History
 from mirador_magic.residency.idle import Idle
-from mirador_magic.residency.overlap import FORGOTTEN, NO_ROOM
+from mirador_magic.residency.overlap import FORGOTTEN
 from mirador_magic.stages import ModelStage, plain
 
 Clock = Callable[[], float]
@@ -143,9 +143,9 @@ class WarmUp:
     async def refresh(self) -> None:
         """Ask the engine what is in memory now."""
         engine = await self._open_engine()
-        resident = {plain(model.name): model for model in await engine.resident()}
+        resident = await engine.resident()
         for place, was in enumerate(self.state):
-            here = resident.get(plain(was.model))
+            here = held(engine, resident, was.model)
             if here:
                 self._set(place, "warm", size=here.size, until=here.until, why=was.why)
             elif was.state == "warm":
@@ -230,14 +230,14 @@ class WarmUp:
             self.history.loaded(engine.key, stage.model, took)
 
     async def _all_fit(self, engine: Engine, warmed: dict[str, int]) -> bool:
-        """Whether every model that was warmed is in memory still. If not, the rest stays cold: each
-        load would only push another out."""
-        resident = {plain(model.name): model for model in await engine.resident()}
-        gone = [place for model, place in warmed.items() if plain(model) not in resident]
+        """Whether every model that was warmed is in memory still. If not, the rest stays cold: another
+        load may push another one out."""
+        resident, gone = await engine.resident(), []
         for model, place in warmed.items():
-            if place not in gone:
-                here = resident[plain(model)]
+            if here := held(engine, resident, model):
                 self._set(place, self.state[place].state, size=here.size, until=here.until)
+            else:
+                gone.append(place)
         if gone or len(set(warmed)) == len({each.model for each in self.state}) > 1:
             models = [each.model for each in self.state]
             self.history.fitted(engine.key, models, not gone)
@@ -245,9 +245,10 @@ class WarmUp:
             return True
         if 0 in gone:  # every run begins with it
             await self._warm(engine, await self.installed(engine, self.stages[0]), 0)
-            gone = [place for place in warmed.values() if place]
+            resident = await engine.resident()
+            gone = [at for model, at in warmed.items() if at and not held(engine, resident, model)]
         for place in gone:
-            self._set(place, "evicted", why=NO_ROOM)
+            self._set(place, "evicted", why="left memory while another one was loaded")
         return False
 
     def _asked(self, model: str) -> bool:

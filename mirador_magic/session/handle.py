@@ -64,6 +64,11 @@ class Handle:
         return self._meter.metrics().judged(judge)
 
     @property
+    def measured(self) -> list[tuple[str, str, float]]:
+        """(model, stage, measured confidence in 0..1) of the stages that it has finished."""
+        return self._state.measured()
+
+    @property
     def done(self) -> bool:
         """Whether the run is over."""
         return self._task.done()

@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Protocol
 
 from mirador_magic.pipeline.metrics import Purpose
+from mirador_magic.residency.history import History
 from mirador_magic.session.handle import Handle
 from mirador_magic.settings.settings import Settings
 
@@ -31,10 +32,16 @@ def recorder_of(session: Recorded) -> Recorder:
         return session.recorder
 
 
-def record(recorder: Recorder, handle: Handle, purpose: Purpose, settings: Settings) -> None:
-    """Hand the run to the recorder, which writes it down beside the loop."""
+def record(
+    session: Recorded, history: History, handle: Handle, purpose: Purpose, settings: Settings
+) -> None:
+    """Keep the run's figures, where they are wanted: the recorder writes them down beside the loop."""
+    if not settings["metrics"]:
+        return
+    if purpose == "ask":
+        history.was_measured(handle.measured)
     answer, run = handle.answer, handle.metrics
-    recorder.record(
+    recorder_of(session).record(
         run,
         purpose=purpose,
         question=answer.question,

@@ -35,10 +35,9 @@ from mirador_magic.session.engine_choice import Engines
 from mirador_magic.session.going import Going
 from mirador_magic.session.handle import Handle
 from mirador_magic.session.known_stages import KnownStages
-from mirador_magic.session.records import record, recorder_of
+from mirador_magic.session.records import record
 from mirador_magic.session.request import Request
 from mirador_magic.session.shortening import shortener
-from mirador_magic.session.trust import Trust
 from mirador_magic.settings import settings as settings_
 from mirador_magic.settings.change import changed
 from mirador_magic.settings.settings import Layer, Settings
@@ -62,7 +61,6 @@ class Session:
         self.last: Answer | None = None
         self._going = Going()
         self.recorder: Recorder | None = None
-        self._worth: dict[tuple[str, str], tuple[bool, str]] = {}  # log-probabilities: see Trust
         self.in_notebook = False  # and not in a terminal
         self.in_force = Settings()  # when the last run was started, but for its own
         self.models: tuple[str, ...] = ()  # that are installed, as far as is known
@@ -150,14 +148,16 @@ class Session:
         models = requests.may_ask(stages, known if decide else {})
         open_engine = functools.partial(self._engine, settings, models)
         is_asked = request.purpose == "ask"
-        trust = Trust(warmup.history, self._worth, keeps=is_asked and settings["metrics"])
         offers = is_asked and settings["escalate"] != "never"
         escalates = is_asked and settings["escalate"] == "auto"
         state = RunState(
-            warmth=warmup.of, past=past, usual=trust.past, note=trust.note, offers=offers
+            warmth=warmup.of,
+            past=past,
+            usual=functools.cache(warmup.history.measured),
+            offers=offers,
         )
         meter = Meter()
-        watchers = Watchers([state, meter, trust, self._watch, warmup.listener()])
+        watchers = Watchers([state, meter, self._watch, warmup.listener()])
         overlap = Overlap(open_engine, warmup.installed, warmup.history, watchers)
         if here := not any(map(endpoints.of, models)):  # else nobody can tell what is in memory
             watchers.add(overlap)
@@ -172,17 +172,16 @@ class Session:
             decide=decide,
             deepen=requests.deepen(state, known) if decide and escalates else None,
             shorten=shortener(state) if decide else None,
-            logprobs=trust.asks,
             substitute=provision.substitute,
             during=functools.partial(warmup.held, overlap if here else None),
         )
         handle = Handle(run, state, watchers, meter, awaiting.agree if awaiting else None)
-        self._follow(handle, request, settings, past)
-        handle.watch(trust.keeper(state.measured))
+        keep = functools.partial(record, self, warmup.history, handle, request.purpose, settings)
+        self._follow(handle, request, past, keep)
         return handle
 
     def _follow(
-        self, handle: Handle, request: Request, settings: Settings, past: Answer | None
+        self, handle: Handle, request: Request, past: Answer | None, keep: Callable[[], None]
     ) -> None:
         """Once it is over it was asked, and is recorded."""
 
@@ -192,14 +191,9 @@ class Session:
                     self.asked.remove(past)
                 self.last = handle.answer
                 self.asked.append(self.last)
-            asyncio.get_running_loop().call_soon(self._record, handle, request, settings)
+            asyncio.get_running_loop().call_soon(keep)
 
         self._going.follow(handle, ended)
-
-    def _record(self, handle: Handle, request: Request, settings: Settings) -> None:
-        """Keep the run's figures, once it is over and was shown."""
-        if settings["metrics"]:
-            record(recorder_of(self), handle, request.purpose, settings)
 
     def prompt(self, request: Request) -> str:
         """What the first stage of this request is told, its drafts aside."""

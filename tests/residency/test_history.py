@@ -32,8 +32,26 @@ def test_what_is_remembered_is_there_for_the_next_one(tmp_path: Path) -> None:
     assert other.load_seconds("e", "x") == 2.123
     assert other.fit("e", ["a", "b:latest"]) is True
     assert other.effects("e", ["a", "b"], "load") == [Effect(30.0, 0.9, 0.2, 0.5)]
-    assert (other.load_seconds("f", "x"), other.fit("e", ["b", "a"])) == (None, None)
+    assert (other.load_seconds("f", "x"), other.fit("e", ["b", "a"])) == (None, False)
     assert [each.name for each in file.parent.iterdir()] == ["history.json"]
+
+
+def test_that_models_were_not_together_is_not_believed_for_ever(tmp_path: Path) -> None:
+    file = tmp_path / "history.json"
+    file.write_text(json.dumps({"fit e": {"a b": False}}))
+    history = History(file)
+    assert not history.fit("e", ["a", "b"])
+    history.fitted("e", ["a", "b"], True)
+    assert History(file).fit("e", ["a", "b"])
+
+
+def test_of_each_answer_s_confidence_the_last_hundred_are_kept(tmp_path: Path) -> None:
+    history = History(tmp_path / "h")
+    for number in range(110):
+        history.was_measured([("a:latest", "s", number / 110)])
+    assert len(history.measured("a", "s")) == 100
+    assert history.measured("a", "s")[-1] == pytest.approx(109 / 110, abs=1e-4)
+    assert history.measured("a", "t") == history.measured("b", "s") == []
 
 
 def test_of_each_plan_the_last_five_are_kept(tmp_path: Path) -> None:

@@ -199,7 +199,28 @@ def test_what_does_not_fit_together_is_not_pushed_in(
     warming = run(main())
     assert states(warming) == states_then
     assert engine.loaded == left
-    assert "do not fit" in warming.state[1].why
+    assert warming.state[1].why == "left memory while another one was loaded"
+
+
+def test_two_names_of_the_same_weights_are_both_warm(tmp_path: Path) -> None:
+    """The engine lists the one that was asked first."""
+
+    class TwoNames(ScriptedEngine):
+        def is_same(self, one: str, other: str) -> bool:
+            return {one, other} <= {QUICK, DEEP} or one == other
+
+        async def resident(self) -> list[ModelInfo]:
+            return [each for each in await super().resident() if each.name != DEEP]
+
+    async def main() -> WarmUp:
+        warming = warm_up(TwoNames(SCRIPTS), tmp_path)
+        await warming.run()
+        await warming.refresh()
+        return warming
+
+    warming = run(main())
+    assert states(warming) == ["warm"] * 3
+    assert warming.history.fit("scripted", [QUICK, DEEP, SYNTHESIS])
 
 
 def test_the_next_time_it_knows_how_long_it_takes(tmp_path: Path) -> None:

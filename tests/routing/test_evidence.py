@@ -6,7 +6,6 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -15,20 +14,15 @@ from hypothesis import strategies as st
 from mirador_magic.answer import words
 from mirador_magic.answer.answer import Answer
 from mirador_magic.answer.run_state import RunState
-from mirador_magic.engines.base import ChatRequest, Chunk, Engine, Message
-from mirador_magic.engines.ollama.engine import OllamaEngine
+from mirador_magic.engines.base import ChatRequest, Chunk, Engine
 from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.events import Event, RouteChosen, StreamEnd
 from mirador_magic.pipeline.run import Deepen, Run
 from mirador_magic.pipeline.watchers import Watchers
-from mirador_magic.residency.history import History
 from mirador_magic.routing import evidence
-from mirador_magic.session import trust
 from mirador_magic.session.session import Request, Session
-from mirador_magic.session.trust import ENOUGH, Trust, cost, is_worth
 from mirador_magic.settings import settings
-from mirador_magic.stages import DEFAULT_STAGES, ModelOptions, ModelStage
-from tests.support.fault_server import Done, FaultServer
+from mirador_magic.stages import DEFAULT_STAGES, ModelStage
 from tests.support.virtual_time import now, run
 
 QUICK, DEEP, SYNTHESIS = DEFAULT_STAGES
@@ -108,12 +102,8 @@ class Told(ScriptedEngine):
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         async with aclosing(super().stream(request)) as chunks:
             async for chunk in chunks:
-                logs = (math.log(self.p),) if chunk.text and request.logprobs else ()
+                logs = (math.log(self.p),) if chunk.text else ()
                 yield Chunk(chunk.text, chunk.thinking, logs, chunk.end)
-
-
-class AsOllama(Told):
-    name = "ollama"
 
 
 def engine(quick: str = "Paris.", end: StreamEnd | None = None) -> Told:
@@ -185,100 +175,6 @@ def test_a_run_with_no_reason_to_deepen_ends() -> None:
     assert sum(isinstance(event, RouteChosen) for event in events) == 1
 
 
-PACES = st.lists(st.floats(1, 400), max_size=6)
-
-
-@given(PACES, PACES)
-def test_log_probabilities_are_off_only_where_they_cost_more_than_a_tenth(
-    with_them: list[float], without: list[float]
-) -> None:
-    found, why = is_worth(with_them, without)
-    known = cost(with_them, without)
-    assert found is (why == "")
-    if known is not None:
-        assert 0 <= known < 1
-        assert found is (known <= trust.TOO_DEAR)
-
-
-def test_the_cost_is_measured_by_three_answers_of_each_kind() -> None:
-    assert is_worth([90.0] * 2, []) == (True, "")
-    assert is_worth([90.0] * 3, []) == (
-        False,
-        "log-probabilities off for this answer: what they cost is measured",
-    )
-    assert is_worth([90.0, 30.0, 20.0], [100.0, 95.0, 60.0]) == (True, "")
-    assert is_worth([70.0] * 3, [100.0] * 3) == (
-        False,
-        "log-probabilities off: they cost 30 % of the pace",
-    )
-    assert is_worth([5.0] * 9, []) == (True, "")  # nothing that is known costs a slow model much
-
-
-def ask_often(history: History, count: int, pace: Callable[[bool], float]) -> list[tuple[str, ...]]:
-    """How each answer's confidence was had, and its notes, over so many runs of one process."""
-    worth: dict[tuple[str, str], tuple[bool, str]] = {}
-
-    async def ask() -> tuple[str, ...]:
-        kept = Trust(history, worth)
-        state = RunState(now, usual=kept.past, note=kept.note)
-        told = AsOllama({QUICK.model: Script("Paris.")})
-
-        async def opened() -> Engine:
-            return told
-
-        def asks(engine: Engine, stage: ModelStage) -> bool:
-            asked = kept.asks(engine, stage)
-            end = StreamEnd("stop", output_tokens=50, decode_s=50 / pace(asked))
-            told.scripts[QUICK.model] = Script("Paris.", end=end)
-            return asked
-
-        watchers = Watchers([state, kept])
-        await Run("why?", (QUICK,), opened, watchers, clock=now, logprobs=asks).execute()
-        kept.keep(state.measured())
-        stage = state.answer()[QUICK.name]
-        return (stage.how, *stage.notes)
-
-    return [run(ask()) for _ in range(count)]
-
-
-def test_what_costs_more_than_a_tenth_turns_itself_off_and_says_so(tmp_path: Path) -> None:
-    history = History(tmp_path / "h.json")
-    said = ask_often(history, 8, lambda asked: 70.0 if asked else 100.0)
-    assert [each[0] for each in said] == ["measured"] * ENOUGH + ["declared"] * 5
-    assert said[3][1:] == ("log-probabilities off for this answer: what they cost is measured",)
-    assert said[7][1:] == ("log-probabilities off: they cost 30 % of the pace",)
-    # before the first token of a new process no file is read; from its second answer on it knows
-    assert [each[0] for each in ask_often(history, 2, lambda _: 80.0)] == ["measured", "declared"]
-
-
-def test_what_costs_little_stays_on(tmp_path: Path) -> None:
-    said = ask_often(History(tmp_path / "h.json"), 8, lambda asked: 97.0 if asked else 100.0)
-    tried = ["measured"] * ENOUGH + ["declared"] * ENOUGH
-    assert [each[0] for each in said] == tried + ["measured"] * 2
-    assert said[7][1:] == ()
-
-
-def test_only_ollamas_quick_stage_is_ever_asked_without(tmp_path: Path) -> None:
-    history = History(tmp_path / "h.json")
-    worth = {("scripted", DEEP.model): (False, "dear"), ("scripted", QUICK.model): (False, "dear")}
-    kept = Trust(history, worth)
-    assert kept.asks(AsOllama({}), DEEP) and kept.asks(Told({}), QUICK)
-    assert not kept.asks(AsOllama({}), QUICK)
-    assert kept.note(QUICK.name) == "dear"
-    assert Trust(history, worth, keeps=False).asks(AsOllama({}), QUICK)
-
-
-def test_what_was_measured_is_remembered_by_model_and_stage(tmp_path: Path) -> None:
-    history = History(tmp_path / "h.json")
-    for number in range(110):
-        Trust(history).keep([("a:latest", "s", number / 110)])
-    Trust(history, keeps=False).keep([("a", "s", 0.5)])
-    assert len(history.measured("a", "s")) == 100
-    assert history.measured("a", "s")[-1] == pytest.approx(109 / 110, abs=1e-4)
-    assert history.measured("a", "t") == history.measured("b", "s") == []
-    assert Trust(history).past("a", "s")[-1] == history.measured("a", "s")[-1]
-
-
 def asked_of(
     monkeypatch: pytest.MonkeyPatch, told: Told, escalate: str, request: Request, times: int = 1
 ) -> list[Answer]:
@@ -338,26 +234,3 @@ def test_an_answer_less_sure_than_usual_is_doubted(monkeypatch: pytest.MonkeyPat
     told.p = 0.3
     (answer,) = asked_of(monkeypatch, told, "ask", request)
     assert "less sure than in 9 of 10 of its last 21 answers" in answer.doubt
-
-
-def test_ollama_is_asked_without_and_what_it_thought_never_counts() -> None:
-    both = {"message": {"role": "assistant", "content": "Blue", "thinking": "Hm"}}
-    alone = {"message": {"role": "assistant", "content": " it is."}}
-    told = [Done(part | {"done": False, "logprobs": LOGPROBS}) for part in (both, alone)]
-
-    async def heard(request: ChatRequest) -> list[Chunk]:
-        engine = OllamaEngine(server.host)
-        async with aclosing(engine.stream(request)) as chunks:
-            return [chunk async for chunk in chunks if chunk.text]
-
-    with FaultServer({"thinks": [*told, Done()]}) as server:
-        request = ChatRequest("thinks", [Message("user", "?")], ModelOptions(), logprobs=False)
-        chunks = asyncio.run(heard(request))
-        assert server.chats()[0].body["logprobs"] is False
-    assert [(chunk.text, chunk.logprobs) for chunk in chunks] == [
-        ("Blue", ()),
-        (" it is.", (-0.5,)),
-    ]
-
-
-LOGPROBS = [{"token": "x", "logprob": -0.5, "bytes": [120]}]

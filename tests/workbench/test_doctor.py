@@ -234,7 +234,7 @@ def test_a_model_that_had_to_leave_memory_is_told() -> None:
     engine = played(room=1)
     engine.loaded = [DEEP]
     gone = [each for each in of(found(engine), "residency") if each.level == "warn"]
-    assert [each.what for each in gone] == [f"for {QUICK}, {DEEP} had to leave memory"]
+    assert [each.what for each in gone] == [f"{DEEP} left memory while {QUICK} was asked"]
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_a_model_that_had_to_leave_memory_is_told() -> None:
         (0, 0, "ok", "cannot be told"),
         (16, 14, "ok", "14.0 GB are free of 16.0 GB"),
         (16, 4, "warn", "5.0 GB are still to come, 4.0 GB are free"),
-        (6, 6, "warn", "push each other out"),
+        (6, 6, "warn", "not all at once"),
         (4, 4, "bad", "the largest model alone has 5.0 GB"),
     ],
 )

@@ -189,7 +189,7 @@ class OllamaEngine:
         # top_logprobs would sort the whole vocabulary at each token (0.12-0.24)
         kept = self._keeps.longest(self._shown.get(plain(request.model)), request.keep_alive)
         answer = client.chat(
-            request.model, stream=True, logprobs=request.logprobs, keep_alive=kept, **body(request)
+            request.model, stream=True, logprobs=True, keep_alive=kept, **body(request)
         )
         replies = cast("AsyncGenerator[ChatResponse, None]", await self._ask(request.model, answer))
         async with aclosing(replies):

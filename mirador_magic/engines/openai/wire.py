@@ -89,7 +89,7 @@ def body(request: ChatRequest, without: frozenset[str] = frozenset()) -> dict[st
         "top_p": options.top_p,
         "seed": options.seed,
         "max_tokens": options.num_predict,
-        "logprobs": request.logprobs or None,
+        "logprobs": True,
     }
     if request.think is not None:
         wishes["chat_template_kwargs"] = template_wishes(request.think)

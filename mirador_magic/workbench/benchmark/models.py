@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mirador_magic.engines.base import Engine
+from mirador_magic.engines.base import Engine, held
 from mirador_magic.engines.provision import substitute
 from mirador_magic.stages import ModelStage, plain
 
@@ -21,6 +21,6 @@ async def answering(engine: Engine, stages: Sequence[ModelStage]) -> list[str]:
 
 
 async def resident(engine: Engine, models: set[str]) -> set[str]:
-    """Those of these models that are in memory."""
-    wanted = {plain(each) for each in models}
-    return {each.name for each in await engine.resident() if plain(each.name) in wanted}
+    """The names under which these models are in memory."""
+    found = await engine.resident()
+    return {here.name for each in models if (here := held(engine, found, each))}

@@ -16,13 +16,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mirador_magic.engines.base import Engine
+from mirador_magic.engines.base import Engine, held
 from mirador_magic.errors import EngineUnavailable, MiradorError, ModelMissing, UsageError
 from mirador_magic.pipeline import at_once
 from mirador_magic.pipeline.at_once import Place, place_of
 from mirador_magic.session.handle import Handle
 from mirador_magic.session.session import Session
-from mirador_magic.stages import DEFAULT_STAGES, ModelStage, choose, plain
+from mirador_magic.stages import DEFAULT_STAGES, ModelStage, choose
 from mirador_magic.workbench.benchmark.lanes import Lanes
 from mirador_magic.workbench.benchmark.measured import Measured, Point, machine, point
 from mirador_magic.workbench.benchmark.models import answering, resident
@@ -180,8 +180,8 @@ class Suite:
             return True
         if trial.cold:
             return await self._cool(engine, set(models))
-        there = {plain(each.name) for each in await engine.resident()}
-        if plain(models[0]) not in there or not self._warmed.issuperset(models):
+        there = held(engine, await engine.resident(), models[0])
+        if not there or not self._warmed.issuperset(models):
             await self._warm(engine, trial.arm, set(models))
             self._warmed.update(models)
         return True
@@ -205,7 +205,8 @@ class Suite:
         own = list(dict.fromkeys(stage.model for stage in self._at_home(arm)))
         for _ in range(2):  # one that was under way is waited for, and may be of other models
             await self._session.readiness.warm(own)
-            if len(await resident(engine, models)) == len(models):
+            there = await engine.resident()
+            if all(held(engine, there, model) for model in models):
                 return
 
     async def _cool(self, engine: Engine, models: set[str]) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 import ipywidgets
 
 from mirador_magic.answer import words
+from mirador_magic.engines.base import held
 from mirador_magic.errors import MiradorError, UsageError
 from mirador_magic.residency.warmup import Warmth
 from mirador_magic.session.session import Session
@@ -212,7 +213,11 @@ class Switchboard(Panel):
         try:
             engine = await self._session.engine()
             installed = await engine.models()
-            resident = {plain(model.name): model for model in await engine.resident()}
+            found = await engine.resident()
+            resident = {plain(each.name): each for each in found}
+            for each in installed:  # names of weights that are there under another one
+                if here := held(engine, found, each.name):
+                    resident[plain(each.name)] = here
             self._stock = Stock(installed, resident)
             await self._session.readiness.look()
             self._label, self._trouble = engine.label, ""

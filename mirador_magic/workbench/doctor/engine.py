@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from mirador_magic.answer.words import seconds
 from mirador_magic.engines import provision, surroundings
-from mirador_magic.engines.base import Engine, ModelInfo
+from mirador_magic.engines.base import Engine, ModelInfo, held, is_same
 from mirador_magic.engines.ollama.engine import OllamaEngine
 from mirador_magic.engines.ollama.wire import address
 from mirador_magic.errors import EngineUnavailable
@@ -186,16 +186,19 @@ class Patient:
         assert self.engine
         resident = await self.engine.resident()
         found = [checks.residency(resident, tells_gpu=self.engine.name == "ollama")]
-        there = {plain(model.name) for model in resident}
         gone = [
             model.name
             for model in self._before
-            if plain(model.name) not in there and (model.until is None or model.until > time.time())
+            if not held(self.engine, resident, model.name)
+            and (model.until is None or model.until > time.time())
         ]
         if gone and self._running:
             mine = self._running[0].model
             found.append(kinds.PUSHED_OUT.found(model=mine, others=", ".join(gone)))
-        sizes = {plain(each.model): self._sizes.get(plain(each.model), 0) for each in self._running}
+        sizes: dict[str, int] = {}
+        for each in self._running:  # weights of two names are there once
+            if not any(is_same(self.engine, each.model, other) for other in sizes):
+                sizes[plain(each.model)] = self._sizes.get(plain(each.model), 0)
         total, free = checks.memory() if _is_here(self.engine) else (0, 0)
         return [*found, checks.memory_needs(sizes, resident, total, free)]
 

@@ -131,13 +131,13 @@ HALF_ON_GPU = Kind(
 )
 PUSHED_OUT = Kind(
     "residency",
-    "for {model}, {others} had to leave memory",
-    "take smaller models, or less context: --num-ctx 2048",
+    "{others} left memory while {model} was asked",
+    "where they do not fit together, take smaller models, or less context: --num-ctx 2048",
 )
 TOO_LARGE = Kind(
     "memory", "the largest model alone has {most}, the machine {total}", _SMALLER, "bad"
 )
-CROWDED = Kind("memory", f"{TAKE}, the machine {{total}}: they push each other out", _SMALLER)
+CROWDED = Kind("memory", f"{TAKE}, the machine {{total}}: not all at once", _SMALLER)
 FULL = Kind(
     "memory",
     f"{TAKE}; {{rest}} are still to come, {{free}} are free of {{total}}",
