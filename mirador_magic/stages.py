@@ -40,11 +40,12 @@ class ModelStage:
     """One stage of a run.
 
     `confidence` is declared, between 0 and 1: what one may expect of this stage before anything is
-    measured. `timeout` is in seconds of the engine's silence, not of the reader's time. `think` tells
-    a model that can think before it answers whether to, or how much; None leaves it to the model.
+    measured. `timeout` is in seconds of the engine's silence, not of the reader's time; before its
+    first word a model in memory has thirty times as long, to read and to wait its turn. `think` tells a
+    model that can think before it answers whether to, or how much; None leaves it to the model.
     `keep_alive` is how many seconds the model is kept in memory unasked, FOR_EVER among them; None is
-    as its place in the route has it. `order` is what it is told last where other stages have answered before it; without one it is
-    told to do what its system prompt says.
+    as its place in the route has it. `order` is what it is told last where other stages have answered
+    before it; without one it is told to do what its system prompt says.
     """
 
     name: str

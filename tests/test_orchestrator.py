@@ -54,10 +54,10 @@ def scripted(**scripts: Script) -> ScriptedEngine:
     )
 
 
-async def events_of(engine: ScriptedEngine, **given: Any) -> list[Event]:
+async def events_of(engine: ScriptedEngine, question: str = "why?", **given: Any) -> list[Event]:
     events: list[Event] = []
     with contextlib.suppress(MiradorError):
-        await orchestrator(engine, **given).run("why?", events.append).execute()
+        await orchestrator(engine, **given).run(question, events.append).execute()
     return events
 
 
@@ -157,11 +157,8 @@ def test_when_every_stage_fails_the_run_fails_with_the_first_cause() -> None:
     assert events[-1] == RunFinished(0.0, "failed", first)
 
 
-@pytest.mark.parametrize("silence_at", [0, 2])
-def test_silence_for_the_timeout_ends_the_stage_and_closes_its_stream(silence_at: int) -> None:
-    steps: list[str | float | Any] = ["one", " two"]
-    steps.insert(silence_at, 10.5)
-    engine = scripted(quick=Script(steps))
+def test_silence_for_the_timeout_ends_the_stage_and_closes_its_stream() -> None:
+    engine = scripted(quick=Script(["one", " two", 10.5]))
     events = run(events_of(engine))
     failed = next(event for event in events if isinstance(event, StageFailed))
     assert isinstance(failed.error, EngineSilent)
@@ -169,6 +166,41 @@ def test_silence_for_the_timeout_ends_the_stage_and_closes_its_stream(silence_at
     assert "10 s" in str(failed.error)
     assert engine.closed_early == [QUICK]
     assert events[-1] == RunFinished(10.0, "answered")
+
+
+def test_before_its_first_word_a_model_in_memory_has_time_to_read_the_prompt() -> None:
+    events = run(events_of(scripted(quick=Script("one", first=200.0))))
+    assert "StageFailed" not in kinds(events)
+    (delayed,) = [event for event in events if isinstance(event, StageDelayed)]
+    assert delayed.at == 10.0
+    assert delayed.why.startswith(f"no word for 10 s from {QUICK}, which is in memory: it may be")
+
+
+def test_one_that_never_says_a_word_ends_with_all_the_time_it_took() -> None:
+    engine = scripted(quick=Script("one", first=1e6))
+    events = run(events_of(engine))
+    failed = next(event for event in events if isinstance(event, StageFailed))
+    assert (failed.stage, str(failed.error)[:32]) == (
+        "quick_response",
+        "the engine was silent for 310 s ",
+    )
+    assert engine.closed_early == [QUICK]
+
+
+@pytest.mark.parametrize(("question", "until"), [("why?", 10.0), ("why? " * 1000, 60.0)])
+def test_one_that_may_be_stuck_has_as_long_as_its_prompt_takes_to_be_read(
+    question: str, until: float
+) -> None:
+    class Stuck(ScriptedEngine):
+        def may_be_stuck(self, model: str) -> bool:
+            return model == QUICK
+
+    stuck = Stuck(
+        {QUICK: Script("one", first=1e6), DEEP: Script("two"), SYNTHESIS: Script("three")}
+    )
+    events = run(events_of(stuck, question=question))
+    failed = next(event for event in events if isinstance(event, StageFailed))
+    assert failed.at == until
 
 
 def test_a_slow_model_that_speaks_in_time_is_never_silent() -> None:

@@ -102,6 +102,12 @@ def waits(engine: Engine, request: ChatRequest) -> bool | None:
     return tell(request) if tell else None
 
 
+def may_be_stuck(engine: Engine, model: str) -> bool:
+    """Whether something has happened after which this model, in memory, may never say a word."""
+    tell: Callable[[str], bool] | None = getattr(engine, "may_be_stuck", None)
+    return bool(tell and tell(model))
+
+
 def unknown(engine: Engine, request: ChatRequest) -> tuple[str, ...]:
     """The names of what the request wants that this engine does not know, as far as it says."""
     tell = getattr(engine, "unknown", None)

@@ -9,21 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 
-from mirador_magic.engines.base import (
-    ChatRequest,
-    Chunk,
-    Engine,
-    ModelInfo,
-    held,
-    unknown,
-    waits,
-)
+from mirador_magic.engines.base import ChatRequest, Chunk, Engine, ModelInfo, unknown
 from mirador_magic.errors import BrokenStream, MiradorError, ModelMissing, NoChatModel
 from mirador_magic.events import (
     ChunkReceived,
@@ -44,12 +35,11 @@ from mirador_magic.events import (
     TurnsLeftOut,
 )
 from mirador_magic.pipeline import prompts
+from mirador_magic.pipeline.excuse import Excuse
 from mirador_magic.pipeline.loops import Loops
 from mirador_magic.pipeline.silence import Silence
 from mirador_magic.pipeline.watchers import Watcher
 from mirador_magic.stages import ModelStage, nearest, plain
-
-log = logging.getLogger(__name__)
 
 Clock = Callable[[], float]
 Substitute = Callable[[ModelStage, Sequence[ModelInfo]], ModelStage | None]
@@ -59,9 +49,6 @@ Shorten = Callable[
     [Engine, Sequence[ModelStage]], Awaitable[tuple[str, Sequence[ModelStage]] | None]
 ]
 
-_ANSWERS = 5.0  # seconds in which an engine tells what is in memory; it may wait for an unload
-_STUCK = 60.0  # seconds after which a load does not wait for the disk any more
-_LOADS = 300.0  # seconds in which a model is loaded, or never
 
 # Of the loop, after which a stage's request is on its way: until then nothing else is done.
 _STEPS = 3
@@ -223,9 +210,11 @@ class Run:
         if names := unknown(engine, request):
             self._emit(OptionsUnknown(self._clock(), stage.name, names))
         stream = engine.stream(request)
-        loading = partial(self._is_loading, engine, stage, request, self._clock())
+        excuse = Excuse(
+            engine, request, stage, self.stages, partial(self._delayed, stage), self._clock
+        )
         async with contextlib.aclosing(stream):
-            with Silence(stage.timeout, loading) as silence:
+            with Silence(stage.timeout, excuse) as silence:
                 async for chunk in stream:
                     silence.heard()
                     self._receive(stage, chunk)
@@ -253,31 +242,8 @@ class Run:
             self._emit(TurnsLeftOut(self._clock(), stage.name, left_out, context))
         return prompts.request(stage, self.query, self._finished, turns)
 
-    async def _is_loading(
-        self, engine: Engine, stage: ModelStage, request: ChatRequest, since: float
-    ) -> bool:
-        """Whether the model is silent because it is not in memory yet, which may take its time.
-
-        Ollama's scheduler can wait for ever for the room of a model that a request with a keep_alive
-        has kept from leaving (ollama/ollama#17408). Told to unload that model, it goes on.
-        """
-        if (told := waits(engine, request)) is not None:
-            return told
-        waited = self._clock() - since
-        try:
-            async with asyncio.timeout(_ANSWERS):
-                resident = await engine.resident()
-                if held(engine, resident, stage.model) or waited > _LOADS:
-                    return False
-                idle = {s.model for s in self.stages if held(engine, resident, s.model)}
-                for model in sorted(idle) if waited > _STUCK else ():
-                    await engine.unload(model)
-                    why = f"{stage.model} was not in memory after {waited:.0f} s: {model} was unloaded"
-                    self._emit(StageDelayed(self._clock(), stage.name, why))
-        except (MiradorError, TimeoutError) as error:
-            log.info("nobody knows whether %s is being loaded: %s", stage.model, error)
-            return False
-        return True
+    def _delayed(self, stage: ModelStage, why: str) -> None:
+        self._emit(StageDelayed(self._clock(), stage.name, why))
 
     def _receive(self, stage: ModelStage, chunk: Chunk) -> None:
         if chunk.thinking:

@@ -6,11 +6,18 @@ that is killed in mid-stream.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from ast import literal_eval
 from collections.abc import Iterator
 
 import pytest
 
+from mirador_magic.engines.base import ChatRequest, Message
+from mirador_magic.engines.ollama.engine import OllamaEngine
+from mirador_magic.events import Event, StageDelayed
+from mirador_magic.orchestrator import StreamingOrchestrator
+from mirador_magic.stages import ModelOptions, ModelStage
 from tests.notebook.test_kernel import OURS, start
 from tests.support.fault_server import ANSWER, PARTIAL, FaultServer
 from tests.support.kernels import Kernel, kernel
@@ -20,6 +27,7 @@ from tests.support.recited import RECITED, SLOW, while_it_goes_on
 
 SETUP = "%load_ext mirador_magic\nimport asyncio, ipywidgets"
 SILENCE = 2.0  # seconds, the timeout of what hangs; in it the words before come on any machine
+AT_ONCE = 0.05  # of what hangs before its first word, for which there is thirty times as long
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +38,9 @@ def faults() -> Iterator[FaultServer]:
 
 @pytest.fixture(scope="module")
 def running(faults: FaultServer) -> Iterator[Kernel]:
+    limits = {"hangs_before": AT_ONCE, "hangs_after": AT_ONCE, "hangs_midway": SILENCE}
     stages = "".join(
-        f"%mirador stage {name} --model {name} --timeout {SILENCE if 'hangs' in name else PATIENCE}\n"
+        f"%mirador stage {name} --model {name} --timeout {limits.get(name, PATIENCE)}\n"
         for name in [*FAULTS, "good"]
     )
     with kernel({"OLLAMA_HOST": faults.host}, f"{SETUP}\n{stages}") as started:
@@ -215,3 +224,37 @@ def test_interrupting_ends_the_generation_in_ollama(ollama: OllamaServer) -> Non
             cell = started.run("%%mirador --stages brief\nwhy?", limit)
             assert cell.status == "ok", cell.error
             assert "cut off at the stage's limit of 3 tokens" in cell.shown[0]["text/plain"]
+
+
+def test_a_question_behind_another_one_waits_and_says_so(each_ollama: OllamaServer) -> None:
+    """Two notebooks, one model: the second one's silence is the first one's answer."""
+
+    async def main() -> StageDelayed:
+        told: asyncio.Queue[StageDelayed] = asyncio.Queue()
+        brief = [ModelStage("brief", SLOW, 0.5, 0.2, "", ModelOptions(num_predict=3))]
+        endless = ModelOptions(num_predict=40_000)
+        asked = ChatRequest(SLOW, [Message("user", "why?")], endless)
+        async with contextlib.AsyncExitStack() as left:
+            first = await left.enter_async_context(
+                contextlib.aclosing(OllamaEngine(each_ollama.host).stream(asked))
+            )
+            await anext(first)
+            second = await left.enter_async_context(
+                StreamingOrchestrator(brief, OllamaEngine(each_ollama.host), False)
+            )
+
+            def hear(event: Event) -> None:
+                if isinstance(event, StageDelayed):
+                    told.put_nowait(event)
+
+            run = second.run("why?", hear)
+            task = asyncio.create_task(run.execute())
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    return await told.get()
+            finally:
+                run.stop()
+                await task
+
+    why = asyncio.run(main()).why
+    assert why.startswith("no word for") and "or have others to answer first" in why

@@ -215,6 +215,9 @@ class OllamaEngine:
         is_cut = await self._was_cut(request, reply.prompt_eval_count or 0)
         yield Chunk(end=end_of(reply, is_cut))
 
+    def may_be_stuck(self, model: str) -> bool:
+        return model in self._cut
+
     async def pull(self, model: str) -> AsyncGenerator[Installing, None]:
         """Fetch a model from its registry. Closing the stream stops that; the next goes on there."""
         client = await self._connected()
