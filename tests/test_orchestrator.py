@@ -182,7 +182,7 @@ def test_one_that_never_says_a_word_ends_with_all_the_time_it_took() -> None:
     failed = next(event for event in events if isinstance(event, StageFailed))
     assert (failed.stage, str(failed.error)[:32]) == (
         "quick_response",
-        "the engine was silent for 310 s ",
+        "the engine was silent for 300 s ",
     )
     assert engine.closed_early == [QUICK]
 

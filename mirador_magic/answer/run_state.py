@@ -194,7 +194,7 @@ class RunState:
             case ModelSwapped():
                 model = self.stages[event.stage].model
                 self.stages[event.stage].notes.append(
-                    f"{model} had left memory: loaded again in {event.load_s:.1f} s"
+                    f"{model} was seen in memory, and still took {event.load_s:.1f} s to load"
                 )
             case StageFailed():
                 self.stages[event.stage].failed(event)

@@ -49,7 +49,10 @@ log = logging.getLogger(__name__)
 
 Resolve = Callable[[Engine, ModelStage], Awaitable[ModelStage]]
 
-FORGOTTEN = 0.2  # seconds of loading from which on a model was not in memory
+FORGOTTEN = (
+    0.5  # seconds of loading from which on a model was not in memory: one that is there has been
+)
+# seen to take 0.2 on a busy machine
 AFTER_S = 0.05  # seconds after a stage's first words, before anything is looked up
 LOOK_UP_S = 1.0  # seconds to tell what is in memory, at the end of a run
 

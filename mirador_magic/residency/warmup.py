@@ -267,7 +267,7 @@ class WarmUp:
     def _answered(self, model: str, end: StreamEnd, believed: bool) -> None:
         load_s = end.load_s or 0.0
         lost = believed and load_s > FORGOTTEN
-        why = f"had left memory and was loaded again in {load_s:.1f} s" if lost else ""
+        why = f"was seen in memory, and still took {load_s:.1f} s to load" if lost else ""
         for place, was in enumerate(self.state):
             if plain(was.model) == plain(model):
                 kept = keep_alive.seconds(self.stages, place)

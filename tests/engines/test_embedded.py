@@ -646,7 +646,11 @@ def test_windows_is_told_of_ollama(monkeypatch: pytest.MonkeyPatch) -> None:
         ("raise KeyError('odd')", "", "exit status 1. KeyError: 'odd'"),
         ("", "raise RuntimeError('out of luck')", "cannot be loaded: RuntimeError: out of luck"),
         ("", "params.no_such.thing", "cannot be loaded: AttributeError"),
-        ("", "os.kill(os.getpid(), signal.SIGKILL)", "killed by SIGKILL, as a rule for want of"),
+        (
+            "",
+            "os.kill(os.getpid(), signal.SIGKILL)",
+            "killed by SIGKILL, by somebody or by a system",
+        ),
         ("", "os._exit(3)", "exit status 3"),
     ],
 )

@@ -213,10 +213,10 @@ REFUSALS: dict[str, list[Step]] = {
         ("object_error", BrokenStream, PARTIAL, "cannot be read"),
         ("number_error", BrokenStream, PARTIAL, "cannot be read"),
         ("unfinished", BrokenStream, PARTIAL, "ended the stream of unfinished early"),
-        ("dropped", EngineLost, PARTIAL, "killed or restarted → run the cell again"),
-        ("reset", EngineLost, PARTIAL, "killed or restarted → run the cell again"),
-        ("silent_drop", EngineLost, "", "killed or restarted → run the cell again"),
-        ("opened_drop", EngineLost, "", "killed or restarted → run the cell again"),
+        ("dropped", EngineLost, PARTIAL, "was at work → run the cell again"),
+        ("reset", EngineLost, PARTIAL, "was at work → run the cell again"),
+        ("silent_drop", EngineLost, "", "was at work → run the cell again"),
+        ("opened_drop", EngineLost, "", "was at work → run the cell again"),
         ("failing", EngineLost, PARTIAL, "writing: the runner ran out of memory → free some"),
         ("failing_in_json", EngineLost, PARTIAL, "writing: request (9000 tokens) exceeds"),
     ],
@@ -596,7 +596,7 @@ def test_a_server_killed_in_mid_stream(mortal_ollama: OllamaServer) -> None:
 
     heard, unavailable, again = asyncio.run(kill())
     assert len(heard.texts) >= 5 and RECITED[SLOW].startswith(heard.text[:50])
-    assert heard.error and "was killed or restarted → run the cell again" in str(heard.error)
+    assert heard.error and "was at work → run the cell again" in str(heard.error)
     assert "connection refused → start it: OLLAMA_HOST=127.0.0.1:" in str(unavailable)
     assert again.text == RECITED[QUICK]
 

@@ -370,7 +370,7 @@ def failure(host: str, model: str) -> EngineError:
     ("steps", "kind", "expected"),
     [
         ([PULLING], BrokenStream, "ended the download of odd early → run it again: it goes on"),
-        ([PULLING, Drop()], MiradorError, "killed or restarted"),
+        ([PULLING, Drop()], MiradorError, "broke off while"),
         ([Raw(b"[]\n")], BrokenStream, "cannot be read"),
         ([Refuse(400, '{"error": "invalid model name"}')], ModelMissing, "no model odd to pull"),
         ([Refuse(404, "404 page not found")], RequestRefused, "HTTP 404"),

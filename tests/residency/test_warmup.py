@@ -258,7 +258,7 @@ def test_a_run_tells_what_has_left_memory(tmp_path: Path) -> None:
     warming = run(main())
     assert [w.why for w in warming.state] == [
         "",
-        "had left memory and was loaded again in 2.5 s",
+        "was seen in memory, and still took 2.5 s to load",
         "",
     ]
 

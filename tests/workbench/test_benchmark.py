@@ -226,6 +226,13 @@ def test_few_pairs_have_no_interval_and_tell_nothing() -> None:
     assert "10 times sooner" in sentence(enough)
 
 
+def test_of_a_wide_interval_the_sure_end_alone_is_told() -> None:
+    wide = measured([0.002, 0.05, 0.05, 0.05, 0.05, 0.5], [1.0] * 6)
+    assert "the first useful text comes at least 2.0 times sooner" in sentence(wide)
+    slower = measured([1.0] * 6, [0.002, 0.05, 0.05, 0.05, 0.05, 0.5])
+    assert "the first useful text comes at least 2.0 times later" in sentence(slower)
+
+
 def test_cold_runs_are_told_where_there_are_no_warm_ones() -> None:
     assert "questions, cold: progressive" in sentence(measured(TEN, TEN, cold=True))
     nothing = replace(measured(TEN, TEN), points=())

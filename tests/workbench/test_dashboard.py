@@ -94,7 +94,8 @@ def told(*runs: StoredRun) -> str:
 def test_the_figures_are_those_of_the_runs() -> None:
     found = figures(*(ran(number / 10) for number in range(1, 21)))
     assert found.first == pytest.approx(1.05)
-    assert found.p95 == 1.9
+    assert found.slowest == (1.9, "p95")
+    assert figures(ran(0.4), ran(0.2)).slowest == (0.4, "slowest")  # too few for a p95
     assert (found.soon, found.answered, found.partial, found.cold) == (9, 20, 0, 0)
     assert found.tokens == [10] * 20
     assert [past.run.useful for past in found.last] == [2.0, 1.9, 1.8, 1.7, 1.6]
@@ -103,11 +104,11 @@ def test_the_figures_are_those_of_the_runs() -> None:
 def test_a_slow_first_token_a_failed_stage_and_a_cold_start_each_show() -> None:
     fine = [ran(0.5)] * 3
     assert told(*fine) == (
-        "0.50 s first token, mean · 0.50 s p95 · 100 % under 1 s · 100 % answered"
+        "0.50 s first token, mean · 0.50 s slowest · 100 % under 1 s · 100 % answered"
         " · 30 tokens · 10 a run"
     )
     slow = told(*fine, ran(4.5))
-    assert "1.5 s first token, mean · 4.5 s p95 · 75 % under 1 s · 100 % answered" in slow
+    assert "1.5 s first token, mean · 4.5 s slowest · 75 % under 1 s · 100 % answered" in slow
     partial = told(*fine, ran(0.5, failed=True))
     assert "100 % answered" in partial
     assert partial.endswith("1 partial")

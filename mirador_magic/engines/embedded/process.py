@@ -250,7 +250,7 @@ def _died(status: int) -> EngineError:
 
 def _how(status: int) -> str:
     if status == -signal.SIGKILL:
-        return "killed by SIGKILL, as a rule for want of memory"
+        return "killed by SIGKILL, by somebody or by a system whose memory ran out"
     return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
 
 

@@ -55,7 +55,7 @@ def translated(error: Exception, host: str, model: str, sent: str = "") -> Engin
         return EngineUnavailable(f"Ollama does not answer at {host}: {_why(error)}", _start(host))
     if isinstance(error, httpx.TransportError):
         return EngineLost(
-            f"Ollama broke off while {model} was at work: it was killed or restarted",
+            f"the connection to Ollama broke off while {model} was at work",
             f"run the cell again; if Ollama is gone, {_start(host)}",
         )
     said = f"{type(error).__name__}: {error}"

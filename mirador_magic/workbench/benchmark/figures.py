@@ -22,6 +22,10 @@ from mirador_magic.workbench.intervals import FEWEST, Interval, of_median
 Measure = Literal["useful", "total"]
 MEASURES: dict[Measure, str] = {"useful": "first useful text", "total": "total time"}
 
+_SHARP = (
+    3.0  # how many times its low end an interval's high one is, before its middle tells nothing
+)
+
 _Key = tuple[object, ...]
 
 
@@ -147,7 +151,10 @@ def _differs(ratio: Ratio) -> bool:
 
 
 def _difference(ratio: Ratio) -> str:
-    """Such as: the first useful text comes 12 times sooner (10 to 15)."""
+    """Such as: the first useful text comes 12 times sooner (10 to 15).
+
+    Where the interval is so wide that its middle tells nothing, its nearer end alone is told.
+    """
     interval = ratio.estimate.interval
     assert interval
     what = {"useful": "the first useful text comes", "total": "the whole answer is there"}
@@ -155,6 +162,8 @@ def _difference(ratio: Ratio) -> str:
     if high < 1:
         value, low, high = (1 / max(each, 1e-9) for each in (value, high, low))
         when = "sooner"
+    if high > _SHARP * low:
+        return f"{what[ratio.measure]} at least {times(low)} times {when}"
     return f"{what[ratio.measure]} {times(value)} times {when} ({times(low)} to {times(high)})"
 
 

@@ -174,7 +174,7 @@ def _foot(result: Measured) -> list[str]:
         kinds = sorted({each.error or each.outcome for each in result.points if not each.counts})
         lines.append(f"{failed} not counted, which failed wholly or in part: {', '.join(kinds)}")
     if loads := sum((each.load or 0) >= 0.5 and not each.cold for each in result.points):
-        lines.append(f"{loads} warm runs had to load a model on the way: not all fit into memory")
+        lines.append(f"{loads} warm runs loaded a model on the way")
     return [*lines, *_since(result), *result.notes]
 
 

@@ -72,9 +72,11 @@ class Figures:
         return fmean(self.firsts) if self.firsts else None
 
     @property
-    def p95(self) -> float | None:
-        """The time within which 95 % of them came."""
-        return percentile(sorted(self.firsts), 0.95) if self.firsts else None
+    def slowest(self) -> tuple[float, str] | None:
+        """The time within which 95 % of them came, or all where they are too few to tell; which it is."""
+        if len(self.firsts) < 20:
+            return (max(self.firsts), "slowest") if self.firsts else None
+        return percentile(sorted(self.firsts), 0.95), "p95"
 
     @property
     def soon(self) -> int:
@@ -117,10 +119,11 @@ def tiles(figures: Figures) -> list[tuple[str, str]]:
     if not count:
         return []
     told = []
-    if figures.first is not None and figures.p95 is not None:
+    if figures.first is not None and figures.slowest is not None:
+        slowest, name = figures.slowest
         told += [
             (words.seconds(figures.first), "first token, mean"),
-            (words.seconds(figures.p95), "p95"),
+            (words.seconds(slowest), name),
         ]
     told.append((percent(figures.soon, count), "under 1 s"))
     told.append((percent(figures.answered, count), "answered"))

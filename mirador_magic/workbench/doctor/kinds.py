@@ -126,8 +126,8 @@ OLLAMA_OLD = Kind(
 )
 HALF_ON_GPU = Kind(
     "residency",
-    "in memory: {models}; what is not on the GPU is slow",
-    "give {model} less context (--num-ctx 2048), or take a smaller model",
+    "in memory: {models}; not all of it on the GPU",
+    "where that is too slow, give {model} less context (--num-ctx 2048), or take a smaller model",
 )
 PUSHED_OUT = Kind(
     "residency",

@@ -6,6 +6,7 @@ import csv
 import importlib
 import io
 import json
+import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,8 @@ class Figures:
             pandas = importlib.import_module("pandas")
         except ImportError:
             raise UsageError("a DataFrame needs pandas", "%pip install pandas") from None
-        return pandas.DataFrame(self.records(), columns=list(_columns())).set_index("name")
+        frame = pandas.DataFrame(self.records(), columns=list(_columns())).set_index("name")
+        return frame.infer_objects().fillna(math.nan)  # a column of None alone would be of objects
 
     def records(self) -> list[dict[str, Value]]:
         """A flat record for each group, such as `first_p95_s`; None where there is nothing to tell."""

@@ -15,13 +15,13 @@ PROMPT = 1.0  # seconds to the first text under which an answer counts as prompt
 
 @dataclass(frozen=True)
 class Spread:
-    """How a measure lies, in seconds. Percentiles by nearest rank: of a few values, the largest."""
+    """How a measure lies, in seconds. Percentiles by nearest rank, None of too few to have any above."""
 
     count: int
     mean: float
     median: float
-    p95: float
-    p99: float
+    p95: float | None
+    p99: float | None
     low: float
     high: float
 
@@ -135,8 +135,8 @@ def spread(ranked: Sequence[float]) -> Spread | None:
         count,
         mean=sum(ranked) / count,
         median=(ranked[(count - 1) // 2] + ranked[count // 2]) / 2,
-        p95=percentile(ranked, 0.95),
-        p99=percentile(ranked, 0.99),
+        p95=percentile(ranked, 0.95) if count >= 20 else None,
+        p99=percentile(ranked, 0.99) if count >= 100 else None,
         low=ranked[0],
         high=ranked[-1],
     )

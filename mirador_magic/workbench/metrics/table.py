@@ -1,6 +1,7 @@
 """The report's tables, as text and as HTML with inline styles alone.
 
-A bar is the median, and behind it, fainter, the 95th percentile, on the scale of its table.
+A bar is the median, and behind it, fainter, the 95th percentile, or the largest of fewer than twenty
+values, on the scale of its table.
 """
 
 from __future__ import annotations
@@ -119,19 +120,27 @@ def _times(
     told: Callable[[float], str],
 ) -> Table:
     spreads = [(name, spread) for group in groups for name, spread in of(group) if spread]
-    longest = max((spread.p95 for _, spread in spreads), default=0.0) or 1.0
+    longest = max((_long(spread) for _, spread in spreads), default=0.0) or 1.0
     lines = [
         Line(
             words.one_line(name),
-            (f"{each.count:,}", *(told(value) for value in _shown(each))),
-            (min(each.median / longest, 1.0), min(each.p95 / longest, 1.0)),
+            (
+                f"{each.count:,}",
+                *("too few" if value is None else told(value) for value in _shown(each)),
+            ),
+            (min(each.median / longest, 1.0), min(_long(each) / longest, 1.0)),
         )
         for name, each in spreads
     ]
     return Table(title, ("n", "mean", "median", "p95", "p99", "min", "max"), tuple(lines))
 
 
-def _shown(spread: Spread) -> tuple[float, ...]:
+def _long(spread: Spread) -> float:
+    """Where its fainter bar ends."""
+    return spread.high if spread.p95 is None else spread.p95
+
+
+def _shown(spread: Spread) -> tuple[float | None, ...]:
     return spread.mean, spread.median, spread.p95, spread.p99, spread.low, spread.high
 
 
