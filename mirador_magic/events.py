@@ -2,7 +2,7 @@
 
 `at` is in seconds of the run's clock (time.perf_counter unless another is given). The order is
 
-    RunStarted (ModelAwaited ModelArriving*)* EngineChosen? (StageStarted (TurnsLeftOut | OptionsUnknown | StageSubstituted | StageDelayed |
+    RunStarted (ModelAwaited ModelArriving*)* EngineChosen? (StageStarted (TurnsLeftOut | OptionsUnknown | StageSubstituted | StageNoted |
                 NextPlanned | ThinkingReceived | ChunkReceived)* ModelSwapped?
                 (StageFinished | StageFailed | StageStopped))*
                 RunFinished
@@ -28,12 +28,13 @@ Outcome = Literal["answered", "stopped", "interrupted", "failed"]
 class StreamEnd:
     """How a stream ended, as the engine counts it: tokens, and seconds; None where it cannot say.
 
-    `reason` is "stop" (the model was done), "length" (num_predict or the context ran out) or "loop" (it
-    repeated itself, and was ended by us).
+    `reason` is "stop" (the model was done), "length" (num_predict or the context ran out), "loop" (it
+    repeated itself, and was ended by us), "tools" (it asks for a tool to be run) or "refusal" (it says
+    that it will not answer).
     `prompt_cut` is true where the engine dropped part of the prompt to fit its context.
     """
 
-    reason: Literal["stop", "length", "loop"]
+    reason: Literal["stop", "length", "loop", "tools", "refusal"]
     prompt_tokens: int | None = None
     output_tokens: int | None = None
     load_s: float | None = None
@@ -129,12 +130,12 @@ class NextPlanned:
 
 
 @dataclass(frozen=True)
-class StageDelayed:
-    """The stage's model is not in memory yet, and this was done about it."""
+class StageNoted:
+    """There is this to say of a stage: why it waits, how it was asked, what its engine told."""
 
     at: float
     stage: str
-    why: str
+    note: str
 
 
 @dataclass(frozen=True)
@@ -227,7 +228,7 @@ Event = (
     | EngineChosen
     | StageStarted
     | StageSubstituted
-    | StageDelayed
+    | StageNoted
     | TurnsLeftOut
     | OptionsUnknown
     | NextPlanned

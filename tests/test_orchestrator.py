@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import pytest
 
-from mirador_magic.engines.base import ModelInfo
+from mirador_magic.engines.base import ChatRequest, Chunk, ModelInfo
 from mirador_magic.engines.provision import substitute
 from mirador_magic.engines.scripted import Script, ScriptedEngine
 from mirador_magic.errors import (
@@ -25,9 +25,9 @@ from mirador_magic.events import (
     ChunkReceived,
     Event,
     RunFinished,
-    StageDelayed,
     StageFailed,
     StageFinished,
+    StageNoted,
     StageStopped,
     StageSubstituted,
     StreamEnd,
@@ -168,12 +168,31 @@ def test_silence_for_the_timeout_ends_the_stage_and_closes_its_stream() -> None:
     assert events[-1] == RunFinished(10.0, "answered")
 
 
+def test_signs_of_life_are_no_silence_and_are_told() -> None:
+    class Alive(ScriptedEngine):
+        async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+            for _ in range(30):
+                await asyncio.sleep(0.7)
+                yield Chunk()
+            async with contextlib.aclosing(super().stream(request)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+
+    events = run(
+        events_of(Alive({QUICK: Script("one"), DEEP: Script("two"), SYNTHESIS: Script("x")}))
+    )
+    assert "StageFailed" not in kinds(events)
+    noted = [event.note for event in events if isinstance(event, StageNoted)]
+    assert noted[0] == "no word for 10.5 s, but scripted, no model gives signs of life"
+    assert len(noted) == 2  # 21 s: once in each stage but the one that has 30 s
+
+
 def test_before_its_first_word_a_model_in_memory_has_time_to_read_the_prompt() -> None:
     events = run(events_of(scripted(quick=Script("one", first=200.0))))
     assert "StageFailed" not in kinds(events)
-    (delayed,) = [event for event in events if isinstance(event, StageDelayed)]
+    (delayed,) = [event for event in events if isinstance(event, StageNoted)]
     assert delayed.at == 10.0
-    assert delayed.why.startswith(f"no word for 10 s from {QUICK}, which is in memory: it may be")
+    assert delayed.note.startswith(f"no word for 10 s from {QUICK}, which is in memory: it may be")
 
 
 def test_one_that_never_says_a_word_ends_with_all_the_time_it_took() -> None:
@@ -386,8 +405,8 @@ def test_a_load_that_waits_for_room_for_ever_gets_it() -> None:
     events = run(events_of(engine))
     assert engine.unloaded == [(QUICK, 80.0)]
     assert kinds(events).count("StageFinished") == 3
-    (delayed,) = [event for event in events if isinstance(event, StageDelayed)]
-    assert delayed.why == f"{DEEP} was not in memory after 80 s: {QUICK} was unloaded"
+    (delayed,) = [event for event in events if isinstance(event, StageNoted)]
+    assert delayed.note == f"{DEEP} was not in memory after 80 s: {QUICK} was unloaded"
 
 
 def test_a_model_that_never_comes_fails_its_stage_with_all_the_time_it_took() -> None:

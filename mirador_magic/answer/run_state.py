@@ -27,9 +27,9 @@ from mirador_magic.events import (
     RouteChosen,
     RunFinished,
     RunStarted,
-    StageDelayed,
     StageFailed,
     StageFinished,
+    StageNoted,
     StageStarted,
     StageStopped,
     StageSubstituted,
@@ -185,8 +185,8 @@ class RunState:
                     self.stages[event.stage].notes.append(_SPARE)
             case StageFinished():
                 self._stage_finished(event)
-            case StageDelayed():
-                self.stages[event.stage].notes.append(event.why)
+            case StageNoted():
+                self.stages[event.stage].notes.append(event.note)
             case TurnsLeftOut():
                 self.stages[event.stage].left_out(event)
             case OptionsUnknown():

@@ -91,7 +91,19 @@ def _ended(handle: Handle, read: Line) -> int:
 
 def as_json(answer: Answer) -> dict[str, object]:
     """The answer for other programs; times in seconds, `confidence` in 0..1, null where unknown."""
-    stage = ("name", "model", "status", "text", "confidence", "how", "seconds", "tokens", "error")
+    stage = [
+        "name",
+        "model",
+        "status",
+        "text",
+        "thinking",
+        "confidence",
+        "how",
+        "seconds",
+        "tokens",
+        "notes",
+        "error",
+    ]
     whole = ("question", "route", "engine", "outcome", "first_token", "total", "text")
     return {
         **{key: getattr(answer, key) for key in whole},

@@ -45,6 +45,8 @@ class ChatRequest:
 class Chunk:
     """What was received: a piece of the answer, or of the model's thinking. The last has `end`.
 
+    One with neither is a sign of life. `note` is what there is to say of how it was had.
+
     `logprobs` are the natural logarithms of the probabilities that the model gave the tokens of
     `text`, before temperature and top_p; empty where the engine does not tell them.
     """
@@ -53,6 +55,7 @@ class Chunk:
     thinking: str = ""
     logprobs: tuple[float, ...] = ()
     end: StreamEnd | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)

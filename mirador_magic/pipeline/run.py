@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 
 from mirador_magic.engines.base import ChatRequest, Chunk, Engine, ModelInfo, unknown
-from mirador_magic.errors import BrokenStream, MiradorError, ModelMissing, NoChatModel
+from mirador_magic.errors import MiradorError, ModelMissing, NoChatModel
 from mirador_magic.events import (
     ChunkReceived,
     EngineChosen,
@@ -24,20 +24,21 @@ from mirador_magic.events import (
     RouteChosen,
     RunFinished,
     RunStarted,
-    StageDelayed,
     StageFailed,
     StageFinished,
+    StageNoted,
     StageStarted,
     StageStopped,
     StageSubstituted,
-    StreamEnd,
     ThinkingReceived,
     TurnsLeftOut,
 )
 from mirador_magic.pipeline import prompts
 from mirador_magic.pipeline.excuse import Excuse
 from mirador_magic.pipeline.loops import Loops
+from mirador_magic.pipeline.received import Received
 from mirador_magic.pipeline.silence import Silence
+from mirador_magic.pipeline.thoughts import Thoughts
 from mirador_magic.pipeline.watchers import Watcher
 from mirador_magic.stages import ModelStage, nearest, plain
 
@@ -203,34 +204,31 @@ class Run:
 
     async def _stream(self, engine: Engine, stage: ModelStage) -> None:
         """Receive one stage's answer; it counts for the next stages once it has come to its end."""
-        parts: list[str] = []
-        end: StreamEnd | None = None
-        loops = Loops()
+        received, thoughts, loops = Received(stage, engine.label), Thoughts(), Loops()
         request = self._request(stage)
         if names := unknown(engine, request):
             self._emit(OptionsUnknown(self._clock(), stage.name, names))
         stream = engine.stream(request)
-        excuse = Excuse(
-            engine, request, stage, self.stages, partial(self._delayed, stage), self._clock
-        )
+        tell = partial(self._note, stage)
+        excuse = Excuse(engine, request, stage, self.stages, tell, self._clock)
         async with contextlib.aclosing(stream):
-            with Silence(stage.timeout, excuse) as silence:
-                async for chunk in stream:
-                    silence.heard()
-                    self._receive(stage, chunk)
-                    parts.append(chunk.text)
-                    end = chunk.end or end
-                    if loops.feed(chunk.thinking or chunk.text):
-                        end = end or StreamEnd("loop")
+            with Silence(stage.timeout, excuse, partial(_is_there, engine.label, tell)) as silence:
+                async for came in stream:
+                    (silence.heard if came.text or came.thinking else silence.lives)()
+                    for chunk in thoughts.feed(came):
+                        self._receive(stage, chunk)
+                        received.take(chunk)
+                        if loops.feed(chunk.thinking or chunk.text):
+                            received.looped()
+                            break
+                    if received.end and received.end.reason == "loop":
                         break
-        if end is None:
-            raise BrokenStream(f"{engine.label} ended the answer without saying so", "ask again")
-        text = "".join(parts).strip()
-        if not text and end.reason == "loop":
-            why = f"{stage.model} repeated itself while it thought, and was stopped"
-            raise BrokenStream(why, "ask again, or without thinking: --think off")
-        if not text:
-            raise BrokenStream(f"{stage.model} ended its answer without a word", "ask again")
+        if roomier := received.roomier():
+            limit, room = stage.options.num_predict, roomier.options.num_predict
+            why = f"{stage.model} thought all the same, until its limit of {limit} tokens"
+            self._note(stage, f"{why}: it was asked again, with room for {room}")
+            return await self._stream(engine, roomier)
+        text, end = received.answer()
         if end.reason != "loop":  # as a draft it would be gone on with
             self._finished.append((stage.name, text))
         self._emit(StageFinished(self._clock(), stage.name, end))
@@ -242,14 +240,16 @@ class Run:
             self._emit(TurnsLeftOut(self._clock(), stage.name, left_out, context))
         return prompts.request(stage, self.query, self._finished, turns)
 
-    def _delayed(self, stage: ModelStage, why: str) -> None:
-        self._emit(StageDelayed(self._clock(), stage.name, why))
+    def _note(self, stage: ModelStage, note: str) -> None:
+        self._emit(StageNoted(self._clock(), stage.name, note))
 
     def _receive(self, stage: ModelStage, chunk: Chunk) -> None:
         if chunk.thinking:
             self._emit(ThinkingReceived(self._clock(), stage.name, chunk.thinking))
         if chunk.text:
             self._emit(ChunkReceived(self._clock(), stage.name, chunk.text, chunk.logprobs))
+        if chunk.note:
+            self._note(stage, chunk.note)
 
     async def _substituted(
         self, engine: Engine, stage: ModelStage, missing: ModelMissing
@@ -267,3 +267,7 @@ class Run:
         spare = any(info.spare and info.name == instead.model for info in models)
         self._emit(StageSubstituted(self._clock(), stage.name, instead.model, missing.cure, spare))
         return instead
+
+
+def _is_there(label: str, tell: Callable[[str], None], seconds: float) -> None:
+    tell(f"no word for {seconds:g} s, but {label} gives signs of life")

@@ -11,6 +11,7 @@ from mirador_magic.errors import EngineSilent
 
 # How late the loop may be before its lateness counts as the notebook's silence, not the engine's.
 _LATE = 0.05
+_LIVES = 30  # times its limit in which one that only gives signs of life says a word, or never
 
 
 class Silence:
@@ -18,23 +19,41 @@ class Silence:
 
     A cell that computes for a minute blocks the loop, and the engine's words wait unread: a timer
     that fires late because of that starts again, so that only the engine's own silence counts.
-    Before its first word the silence may have an `excuse`: where that says so, it starts again too.
+    Before its first word the silence may have an `excuse`: where that says so, it starts again too. So it
+    does at a sign of life, for `_LIVES` times the limit: `lives_on` is told of it once, with the seconds.
     """
 
-    def __init__(self, limit: float, excuse: Callable[[], Awaitable[bool]] | None = None) -> None:
+    def __init__(
+        self,
+        limit: float,
+        excuse: Callable[[], Awaitable[bool]] | None = None,
+        lives_on: Callable[[float], None] | None = None,
+    ) -> None:
         self.limit = limit
         self._excuse = excuse
+        self._lives_on = lives_on
         self._asking: asyncio.Task[None] | None = None
         self.over = False
         self._loop = asyncio.get_running_loop()
-        self._heard = self._began = self._loop.time()
+        self._heard = self._spoke = self._loop.time()
         self._excuses = 0
 
     def heard(self) -> None:
         """The engine said something."""
-        self._heard = self._loop.time()
+        self._heard = self._spoke = self._loop.time()
         self._excuse = None
         self._excuses = 0
+
+    def lives(self) -> None:
+        """The engine gave a sign of life, and said nothing."""
+        wordless = self._loop.time() - self._spoke
+        if wordless >= _LIVES * self.limit:
+            return
+        self._heard = self._loop.time()
+        self._excuses += 1
+        if wordless >= self.limit and self._lives_on:
+            self._lives_on(round(wordless, 1))
+            self._lives_on = None
 
     def __enter__(self) -> Self:
         self._task = asyncio.current_task()
@@ -60,7 +79,7 @@ class Silence:
 
     def _waited(self) -> float:
         """What is told as the limit, and all of the time where it was excused before."""
-        return round(self._loop.time() - self._began) if self._excuses else self.limit
+        return round(self._loop.time() - self._spoke) if self._excuses else self.limit
 
     def _wait_until(self, when: float) -> None:
         self._due = when

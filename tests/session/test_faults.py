@@ -15,7 +15,7 @@ import pytest
 
 from mirador_magic.engines.base import ChatRequest, Message
 from mirador_magic.engines.ollama.engine import OllamaEngine
-from mirador_magic.events import Event, StageDelayed
+from mirador_magic.events import Event, StageNoted
 from mirador_magic.orchestrator import StreamingOrchestrator
 from mirador_magic.stages import ModelOptions, ModelStage
 from tests.notebook.test_kernel import OURS, start
@@ -231,8 +231,8 @@ def test_interrupting_ends_the_generation_in_ollama(ollama: OllamaServer) -> Non
 def test_a_question_behind_another_one_waits_and_says_so(each_ollama: OllamaServer) -> None:
     """Two notebooks, one model: the second one's silence is the first one's answer."""
 
-    async def main() -> StageDelayed:
-        told: asyncio.Queue[StageDelayed] = asyncio.Queue()
+    async def main() -> StageNoted:
+        told: asyncio.Queue[StageNoted] = asyncio.Queue()
         brief = [ModelStage("brief", SLOW, 0.5, 0.2, "", ModelOptions(num_predict=3))]
         endless = ModelOptions(num_predict=40_000)
         asked = ChatRequest(SLOW, [Message("user", "why?")], endless)
@@ -246,7 +246,7 @@ def test_a_question_behind_another_one_waits_and_says_so(each_ollama: OllamaServ
             )
 
             def hear(event: Event) -> None:
-                if isinstance(event, StageDelayed):
+                if isinstance(event, StageNoted):
                     told.put_nowait(event)
 
             run = second.run("why?", hear)
@@ -258,5 +258,5 @@ def test_a_question_behind_another_one_waits_and_says_so(each_ollama: OllamaServ
                 run.stop()
                 await task
 
-    why = asyncio.run(main()).why
+    why = asyncio.run(main()).note
     assert why.startswith("no word for") and "or have others to answer first" in why

@@ -56,9 +56,10 @@ class Say:
 
 @dataclass(frozen=True)
 class Raw:
-    """These bytes, as a chunk of the stream."""
+    """These bytes, as a chunk of the stream, `pace` seconds later."""
 
     data: bytes
+    pace: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -364,7 +365,8 @@ class _Handler(BaseHTTPRequestHandler):
                     self._stay_silent(pace)
                     self._words += 1
                     self._send(self._line("" if thinking else word, word if thinking else ""))
-            case Raw(data):
+            case Raw(data, pace):
+                self._stay_silent(pace)
                 self._send(data)
             case Done(fields):
                 self._send(self._last_line(fields))

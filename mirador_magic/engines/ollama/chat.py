@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from mirador_magic.engines.base import ChatRequest
+from mirador_magic.engines.base import ChatRequest, Chunk
 from mirador_magic.errors import RequestRefused
 from mirador_magic.events import StreamEnd
 
@@ -52,11 +53,14 @@ def without_thinking(request: ChatRequest, refused: RequestRefused) -> ChatReque
     return replace(request, think=None)
 
 
-def logprobs_of(reply: ChatResponse) -> tuple[float, ...]:
-    """None where the model also thought: nobody can tell which of them are the answer's."""
+def chunks_of(reply: ChatResponse) -> Iterator[Chunk]:
+    """Thinking and text. Where there are both nobody can tell whose the log-probabilities are."""
+    told = tuple(token.logprob for token in reply.logprobs or ())
     if reply.message.thinking:
-        return ()
-    return tuple(token.logprob for token in reply.logprobs or ())
+        told = ()
+        yield Chunk(thinking=reply.message.thinking)
+    if reply.message.content:
+        yield Chunk(text=reply.message.content, logprobs=told)
 
 
 def seconds(nanoseconds: int | None) -> float | None:
@@ -68,10 +72,11 @@ def sendable(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def end_of(last: ChatResponse, is_cut: bool) -> StreamEnd:
+def end_of(last: ChatResponse, is_cut: bool, wants_tools: bool) -> StreamEnd:
     """How the answer ended, as its last reply tells; whether its prompt was cut is known besides."""
+    reason: Literal["length", "tools", "stop"] = "tools" if wants_tools else "stop"
     return StreamEnd(
-        "length" if last.done_reason == "length" else "stop",
+        "length" if last.done_reason == "length" else reason,
         prompt_tokens=last.prompt_eval_count,
         output_tokens=last.eval_count,
         load_s=seconds(last.load_duration),

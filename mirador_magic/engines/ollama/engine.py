@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from mirador_magic.engines.base import ChatRequest, Chunk, Loaded, ModelInfo
 from mirador_magic.engines.ollama.chat import (
     body,
+    chunks_of,
     end_of,
-    logprobs_of,
     seconds,
     unknown,
     without_thinking,
@@ -201,11 +201,11 @@ class OllamaEngine:
                     async for chunk in again:
                         yield chunk
                 return
+            tools = False
             while True:
-                if reply.message.thinking:
-                    yield Chunk(thinking=reply.message.thinking)
-                if reply.message.content:
-                    yield Chunk(text=reply.message.content, logprobs=logprobs_of(reply))
+                for chunk in chunks_of(reply):
+                    yield chunk
+                tools |= bool(reply.message.tool_calls)
                 if reply.done:
                     break
                 reply = await self._next(request.model, replies)
@@ -213,7 +213,7 @@ class OllamaEngine:
                 async with asyncio.timeout(LAST_BYTES_S):
                     await self._ask(request.model, anext(replies, None))
         is_cut = await self._was_cut(request, reply.prompt_eval_count or 0)
-        yield Chunk(end=end_of(reply, is_cut))
+        yield Chunk(end=end_of(reply, is_cut, tools))
 
     def may_be_stuck(self, model: str) -> bool:
         return model in self._cut

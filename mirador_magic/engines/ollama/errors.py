@@ -153,6 +153,9 @@ def words(said: object, limit: int = 300) -> str:
     with suppress(ValueError):
         if isinstance(inner := json.loads(str(said)), str | Mapping):
             return words(inner, limit)
+    if page := re.match(r"\s*<(?:!doctype|html|head|body)\b", str(said), re.IGNORECASE):
+        title = re.search(r"<(?:title|h1)[^>]*>\s*([^<]+)", page.string, re.IGNORECASE)
+        return f"a web page: {words(title[1], limit)}" if title else "a web page"
     line = " ".join("".join(c if c.isprintable() else " " for c in str(said)).split())
     return f"{line[:limit]}…" if len(line) > limit else line or "it does not say why"
 

@@ -139,6 +139,8 @@ async def get(host: str, path: str, headers: Mapping[str, str]) -> httpx.Respons
 
 
 _LINE_BREAK = re.compile(rb"\xc2\x85|\xe2\x80[\xa8\xa9]")
+_BLANK = b" \t\r\n"
+_BLANK_LINES = re.compile(rb"\n(?:[ \t\r]*\n)+")
 _UNFINISHED = re.compile(rb"(\xc2|\xe2\x80?)\Z")
 
 
@@ -146,14 +148,18 @@ async def mended(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
     """The same JSON, with the line breaks that may stand raw in a string escaped.
 
     httpx takes U+0085, U+2028 and U+2029 for the end of a line; JSON does not, and Ollama sends
-    the first raw. One that is torn apart by the chunks is held back until it is whole.
+    the first raw. One that is torn apart by the chunks is held back until it is whole. Blank lines,
+    on which the client breaks too, are left out.
     """
-    held = b""
+    held, begins = b"", True
     async for chunk in chunks:
         chunk = held + chunk
         torn = _UNFINISHED.search(chunk)
         held = torn[0] if torn else b""
-        yield _LINE_BREAK.sub(_escaped, chunk[: len(chunk) - len(held)])
+        whole = _LINE_BREAK.sub(_escaped, chunk[: len(chunk) - len(held)])
+        whole = _BLANK_LINES.sub(b"\n", whole.lstrip(_BLANK) if begins else whole)
+        begins = whole.endswith(b"\n") or (begins and not whole)
+        yield whole
     yield held
 
 

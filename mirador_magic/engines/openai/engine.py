@@ -28,8 +28,8 @@ from mirador_magic.engines.base import ChatRequest, Chunk, Loaded, ModelInfo
 from mirador_magic.engines.endpoints import Endpoint, Secrets
 from mirador_magic.engines.openai.client import Connection, connect
 from mirador_magic.engines.openai.errors import Fault, Faults
+from mirador_magic.engines.openai.reader import Reader
 from mirador_magic.engines.openai.wire import (
-    Reader,
     Refusal,
     Unreadable,
     body,
@@ -45,7 +45,7 @@ RETRIES = 2
 PATIENCE_S = 8.0  # for all retries of a request; quick_response is given up after 10 s of silence
 BACKOFF_S = 0.5
 PROBE_S = 5.0
-LAST_S = 2.0  # for the counts, behind the last word
+LAST_S = 5.0  # for the counts, behind a reason to end and nothing else
 LAST_BYTES_S = 0.05  # for the end of a stream behind its last line
 
 
@@ -130,7 +130,7 @@ class OpenAICompatibleEngine:
             async with aclosing(self._answer(request)) as chunks:
                 try:
                     async for chunk in chunks:
-                        written = True
+                        written |= bool(chunk.text or chunk.thinking)
                         yield chunk
                 except Exception as error:  # noqa: BLE001  (translated, and raised below)
                     fault = self._faults.of(error, request.model, written=written)
@@ -185,28 +185,34 @@ class OpenAICompatibleEngine:
             extra_body=body(request, without) | dict(self.endpoint.extra_body),
             extra_headers=to.headers,
         ) as response:
-            kind = response.headers.get("content-type", "")
-            if "json" in kind or "html" in kind:
-                raise _no_stream(await response.read(), kind)
+            if "html" in response.headers.get("content-type", ""):
+                raise Refusal(told_of(200, await response.read()))
             reader = Reader()
             pieces = cast("AsyncGenerator[bytes, None]", response.iter_bytes())
             async with aclosing(pieces):
                 with suppress(TimeoutError):
                     while not reader.done:
-                        async with asyncio.timeout(LAST_S if reader.reason else None):
+                        async with asyncio.timeout(LAST_S if reader.may_end else None):
                             data = await anext(pieces, None)
                         if data is None:
                             break
+                        wrote = False
                         for chunk in reader.feed(data):
+                            wrote = True
                             yield chunk
+                        if not wrote:
+                            yield Chunk()  # a sign of life
                     async with asyncio.timeout(LAST_BYTES_S):  # only what is read out is kept
                         await anext(pieces, None)
+            for chunk in reader.close():
+                yield chunk
         if reader.reason == "content_filter":
             what = f"{self.endpoint.name} cut the answer off: its content filter"
             raise RequestRefused(what, "ask in other words, or another model")
         if reader.reason in ("error", "abort"):
             raise Unreadable(f"it ended with {reader.reason!r}")
-        yield Chunk(end=reader.end())
+        note = "" if reader.is_sure else f"{self.endpoint.name} did not say that this is all"
+        yield Chunk(end=reader.end(), note=note)
 
     async def _models(self) -> list[ModelInfo] | Fault:
         """The models, or what went wrong, so that nothing foreign hangs on the error."""
@@ -243,14 +249,6 @@ class OpenAICompatibleEngine:
             self._open = None
         if self._open is None:
             self._open, self._faults = made, Faults(self.endpoint, made.secrets)
-
-
-def _no_stream(said: bytes, kind: str) -> Exception:
-    """Why what came is no stream: an error that came with status 200, or something else."""
-    if "html" in kind:
-        return Refusal(told_of(200, said))
-    told = told_of(0, said)
-    return Refusal(told) if b'"error"' in said else Unreadable("it came whole, and not as a stream")
 
 
 def _names(listed: object) -> list[str]:

@@ -77,7 +77,7 @@ class Faults:
 
     def _words(self, said: object, limit: int = 300) -> str:
         text = self._secrets.hidden(str(said))
-        return "a web page" if text.lstrip().startswith("<") else words(text, limit)
+        return words(text, limit)
 
     def _refused(self, told: Told, model: str, written: bool) -> Fault:
         error = self._refusal(told, model)

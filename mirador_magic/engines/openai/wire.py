@@ -1,23 +1,17 @@
-"""What an OpenAI-compatible endpoint is asked, and how its stream is read.
-
-The stream is server-sent events: a line `data: {…}` for each piece, at last `data: [DONE]`. What it
-says is read leniently, since every server leaves something out or adds something of its own.
-"""
+"""What an OpenAI-compatible endpoint is asked, and what it says of a failure."""
 
 from __future__ import annotations
 
 import email.utils
 import json
-import math
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from mirador_magic.engines.base import ChatRequest, Chunk, template_wishes
-from mirador_magic.events import StreamEnd
+from mirador_magic.engines.base import ChatRequest, template_wishes
 
 # What may be left out of a request where an endpoint will not hear of it: by the wish's name, the
 # words by which a refusal means it.
@@ -149,85 +143,3 @@ def _plain(said: object) -> str:
     if isinstance(said, bytes):
         return said.decode(errors="replace")
     return said if isinstance(said, str) else json.dumps(said, default=str)
-
-
-class Reader:
-    """Reads a stream as it comes, in pieces of any size.
-
-    `reason` is why the answer ended, "" until it did; `done` that nothing more is to come. Raises
-    Refusal for an error inside the stream, Unreadable for what cannot be read.
-    """
-
-    def __init__(self) -> None:
-        self.reason = ""
-        self.done = False
-        self._rest = b""
-        self._counts: dict[str, Any] = {}
-        self._held: list[float] = []  # log-probabilities whose text is still to come
-
-    def feed(self, data: bytes) -> Iterator[Chunk]:
-        """The chunks that these bytes complete. Lines end at b"\\n" and nowhere else."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            yield from self._line(line.strip())
-
-    def end(self) -> StreamEnd:
-        """How the stream ended, as the endpoint counts it; what it does not tell is None."""
-        if not self.reason:
-            raise Unreadable("the stream ended before the answer")
-        counts = self._counts
-        return StreamEnd(
-            "length" if self.reason == "length" else "stop",
-            prompt_tokens=counts.get("prompt_tokens"),
-            output_tokens=counts.get("completion_tokens"),
-            prefill_s=_seconds(counts.get("prompt_ms")),
-            decode_s=_seconds(counts.get("predicted_ms")),
-        )
-
-    def _line(self, line: bytes) -> Iterator[Chunk]:
-        """One line; other fields than `data`, comments and blank lines say nothing."""
-        if line.startswith(b"{"):  # an error that stands in the stream as it is
-            line = b"data:" + line
-        name, _, value = line.partition(b":")
-        value = value.strip()
-        if name not in (b"data", b"error") or not value:
-            return
-        if value == b"[DONE]":
-            self.done = True
-            return
-        try:
-            event = json.loads(value.decode())
-            if event.get("error") or name == b"error" or event.get("object") == "error":
-                raise Refusal(told_of(0, event))
-            yield from self._event(event)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise Unreadable(line.decode(errors="replace")) from error
-
-    def _event(self, event: Mapping[str, Any]) -> Iterator[Chunk]:
-        for choice in event.get("choices") or ():
-            delta = choice.get("delta") or {}
-            thinking = delta.get("reasoning_content") or delta.get("reasoning")
-            told = _logprobs(choice.get("logprobs"))
-            if thinking:
-                self._held.clear()
-                yield Chunk(thinking=thinking)
-            elif text := delta.get("content"):
-                yield Chunk(text=text, logprobs=(*self._held, *told))
-                self._held.clear()
-            else:
-                self._held += told
-            if thinking and (text := delta.get("content")):
-                yield Chunk(text=text)  # nobody can tell which probabilities are the answer's
-            self.reason = choice.get("finish_reason") or self.reason
-        self._counts |= (event.get("usage") or {}) | (event.get("timings") or {})
-
-
-def _logprobs(told: Mapping[str, Any] | None) -> list[float]:
-    """Of the tokens, in their order; a number that is none counts for nothing."""
-    tokens = (told or {}).get("content") or ()
-    found = [token.get("logprob") for token in tokens]
-    return [float(n) for n in found if isinstance(n, int | float) and math.isfinite(n)]
-
-
-def _seconds(milliseconds: float | None) -> float | None:
-    return None if milliseconds is None else milliseconds / 1000
