@@ -36,6 +36,7 @@ from mirador_magic.settings.settings import Settings, of_environment
 from mirador_magic.stages import ModelOptions
 from tests.support import reciting_gguf, virtual_time
 from tests.support.patience import PATIENCE
+from tests.support.reciting_gguf import CHAT_TEMPLATE
 
 SAID = "Größe zählt:\u0085 a new line\u2028and\u2029 others – 𝄞\x1c\x1d end.\r\nSecond\tline."
 ENDLESS = reciting_gguf.Shape(width=512, layers=6, heads=8, feed_forward=2048)
@@ -246,6 +247,13 @@ def test_what_is_not_there_or_no_model(folder: Path, tmp_path: Path) -> None:
     assert "is not a GGUF file: it begins with b'<htm'" in str(failure(tmp_path, "web"))
 
 
+TEMPLATES = {
+    "{% for m in messages %}{{ m.content }}": "Unexpected token type",
+    "{{ messages | nosuch }}": "Unknown (built-in) filter 'nosuch' for type Array",
+    "{{ raise_exception('No roles!') }}": "Jinja Exception: No roles!",
+}
+
+
 def test_llama_cpp_says_why_a_file_cannot_be_loaded(folder: Path, tmp_path: Path) -> None:
     whole = (folder / "recites.gguf").read_bytes()
     (tmp_path / "half.gguf").write_bytes(whole[: len(whole) // 2])
@@ -256,6 +264,13 @@ def test_llama_cpp_says_why_a_file_cannot_be_loaded(folder: Path, tmp_path: Path
         failure(tmp_path, "odd")
     )
     assert "version 7" in str(failure(tmp_path, "seven"))
+    room = len(CHAT_TEMPLATE.encode())
+    for template, why in TEMPLATES.items():
+        other = template.encode().ljust(room)
+        (tmp_path / "other.gguf").write_bytes(whole.replace(CHAT_TEMPLATE.encode(), other))
+        refused = failure(tmp_path, "other")
+        assert refused.what == f"llama.cpp does not take the chat template in other: {why}"
+        assert "--model path.gguf" in refused.cure and "anew" not in refused.cure
 
     async def two_at_once(engine: EmbeddedEngine) -> None:
         errors = await asyncio.gather(

@@ -219,6 +219,13 @@ def _not_started(model: str, said: dict[str, Any], status: int, words: str) -> E
         return EngineUnavailable(
             f"xllamacpp cannot be imported: {error}", "pip install --force-reinstall xllamacpp"
         )
+    if re.search(r"^\S+ E .*chat[ _]template", words, re.MULTILINE):
+        why = re.search(r"^Error: (.+)|^\S+ E \w+: error: (.+)", words, re.MULTILINE)
+        told = next(filter(None, why.groups())) if why else error
+        return EngineError(
+            f"llama.cpp does not take the chat template in {model}: {told}",
+            "get the model from somebody else, or name another: --model path.gguf",
+        )
     if error:
         return EngineError(
             f"{model} cannot be loaded: {_reason(words) or error}",
