@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -166,6 +167,37 @@ def test_silence_for_the_timeout_ends_the_stage_and_closes_its_stream() -> None:
     assert "10 s" in str(failed.error)
     assert engine.closed_early == [QUICK]
     assert events[-1] == RunFinished(10.0, "answered")
+
+
+def test_a_model_that_thinks_all_the_same_gets_room_once_and_says_so() -> None:
+    class Thinks(ScriptedEngine):
+        async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+            self.requests.append(request)
+            yield Chunk(thinking="Well, ")
+            if (request.options.num_predict or 0) > 200:
+                yield Chunk(text="Blue.")
+                yield Chunk(end=StreamEnd("stop"))
+            else:
+                yield Chunk(end=StreamEnd("length"))
+
+    stage = ModelStage("s", "m", 0.5, 10.0, "", ModelOptions(num_predict=150), think=False)
+
+    async def main(stage: ModelStage) -> tuple[list[Event], list[ChatRequest]]:
+        engine, events = Thinks({"m": Script("")}), list[Event]()
+        with contextlib.suppress(MiradorError):
+            run = StreamingOrchestrator([stage], engine, False, clock=now).run(
+                "why?", events.append
+            )
+            await run.execute()
+        return events, engine.requests
+
+    events, asked = run(main(stage))
+    assert [(each.options.num_predict, each.think) for each in asked] == [(150, False), (600, None)]
+    assert "StageFinished" in kinds(events)
+    (note,) = [event.note for event in events if isinstance(event, StageNoted)]
+    assert note.startswith("m thought all the same, until its limit of 150 tokens")
+    events, asked = run(main(replace(stage, think=True)))
+    assert len(asked) == 1 and "StageFailed" in kinds(events)
 
 
 def test_signs_of_life_are_no_silence_and_are_told() -> None:

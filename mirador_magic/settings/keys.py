@@ -12,7 +12,7 @@ from mirador_magic.settings.values import (
     ESCALATE,
     LEVELS,
     OPTIONS,
-    read_context,
+    or_models_own,
     read_count,
     read_engine,
     read_escalate,
@@ -132,14 +132,18 @@ OF_A_STAGE: Mapping[str, Key] = {
         value="on|off|LEVEL",
     ),
     "temperature": Key(
-        "how freely words are chosen",
+        "how freely words are chosen; model: as the model has it",
         "0.3",
-        read_number(0, 100),
+        or_models_own(read_number(0, 2)),
         "MIRADOR_TEMPERATURE",
         value="NUMBER",
     ),
     "top_p": Key(
-        "share of the likeliest words", "0.9", read_number(0, 1), "MIRADOR_TOP_P", value="NUMBER"
+        "share of the likeliest words; model: as the model has it",
+        "0.9",
+        or_models_own(read_number(0, 1)),
+        "MIRADOR_TOP_P",
+        value="NUMBER",
     ),
     "num_predict": Key(
         "most tokens of an answer", "300", read_count, "MIRADOR_NUM_PREDICT", value="TOKENS"
@@ -147,12 +151,16 @@ OF_A_STAGE: Mapping[str, Key] = {
     "num_ctx": Key(
         "tokens of context; model: as the model has it",
         "4096",
-        read_context,
+        or_models_own(read_count),
         "MIRADOR_NUM_CTX",
         value="TOKENS",
     ),
     "seed": Key(
-        "makes the choice of words repeatable", "7", read_whole, "MIRADOR_SEED", value="NUMBER"
+        "makes the choice of words repeatable; model: none is asked",
+        "7",
+        or_models_own(read_whole),
+        "MIRADOR_SEED",
+        value="NUMBER",
     ),
 }
 KEYS: Mapping[str, Key] = {**OWN, **OF_A_STAGE}

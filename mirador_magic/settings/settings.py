@@ -75,8 +75,7 @@ class Settings:
             found["system_prompt"] = found.pop("system")
         if found.get("system_prompt", own.system_prompt) != own.system_prompt:
             found["order"] = ""  # it belongs to the stage's own prompt, and may contradict another
-        if found.get("num_ctx") == MODELS_OWN:
-            found["num_ctx"] = None
+        found |= {key: None for key in _OPTIONS & set(found) if found[key] == MODELS_OWN}
         options: Any = {key: found.pop(key) for key in _OPTIONS & set(found)}
         more = {key.partition(".")[2]: found.pop(key) for key in keys if key not in OF_A_STAGE}
         if more:

@@ -14,7 +14,7 @@ from mirador_magic.stages import FOR_EVER, nearest
 ENGINES = ("auto", "ollama", "embedded", "scripted")
 ESCALATE = ("ask", "auto", "never")
 LEVELS = ("low", "medium", "high")  # of thinking
-MODELS_OWN = "model"  # num_ctx
+MODELS_OWN = "model"  # nothing is asked: as the model, or whoever runs it, has it
 OPTIONS = "options"  # options.NAME is any other option of an engine
 ROUTED = "auto"  # default_stages: those that the question needs
 
@@ -92,8 +92,9 @@ def read_think(given: object) -> object:
     return given if given in LEVELS else read_flag(given)
 
 
-def read_context(given: object) -> object:
-    return MODELS_OWN if given == MODELS_OWN else read_count(given)
+def or_models_own(read: Callable[[object], object]) -> Callable[[object], object]:
+    """Read so, or the word for what the model has itself."""
+    return lambda given: MODELS_OWN if given == MODELS_OWN else read(given)
 
 
 def read_option(given: object) -> object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import os
 import re
 import socket
@@ -385,6 +386,52 @@ def test_an_option_by_its_name_is_sent_and_left_out_where_it_is_refused(
     assert first["odd"] == 1 and "num_gpu" not in first
     assert "odd" not in second
     assert (second["min_p"], second["stop"], second["reasoning_effort"]) == (0.1, ["END"], "low")
+
+
+EXTRA = {
+    "type": "extra_forbidden",
+    "loc": ["body", "seed"],
+    "msg": "Extra inputs are not permitted",
+}
+ONE_WISH_LESS: dict[str, tuple[int, str, str]] = {
+    "both": (400, error_body("temperature and top_p cannot both be specified"), "top_p"),
+    "one": (400, error_body("only one of `temperature` and `top_p` is supported"), "top_p"),
+    "detail": (422, json.dumps({"detail": [EXTRA]}), "seed"),
+    "role": (400, error_body("System role not supported"), "system"),
+    "template": (500, error_body("Only user and assistant roles are supported!"), "system"),
+}
+
+
+@pytest.mark.parametrize("refusal", ONE_WISH_LESS)
+def test_one_wish_less_is_asked_once_remembered_and_told(
+    server: OpenAIServer, refusal: str
+) -> None:
+    status, said, wish = ONE_WISH_LESS[refusal]
+    server.next_up = [(Refuse(status, said),)]
+    options = ModelOptions(temperature=0.3, top_p=0.9, seed=7)
+    chat = [Message("system", "Be brief."), Message("user", "Why?")]
+    request = ChatRequest("good", chat, options)
+
+    async def twice() -> list[Heard]:
+        engine = OpenAICompatibleEngine(server.endpoint())
+        try:
+            return [await listen(engine, request), await listen(engine, request)]
+        finally:
+            await engine.aclose()
+
+    heard = asyncio.run(twice())
+    assert [each.text for each in heard] == [ANSWER, ANSWER]
+    notes = [chunk.note for each in heard for chunk in each.chunks if chunk.note]
+    assert len(notes) == 1 and notes[0].endswith(f": asked again without {wish}")
+    first, *others = (chat.body for chat in server.chats())
+    assert len(others) == 2
+    for body in others:
+        wishes = {"temperature", "top_p", "seed"}
+        assert wishes & set(body) == wishes - {wish}
+        system = wish == "system"
+        assert [m["role"] for m in body["messages"]] == ["user"] if system else ["system", "user"]
+        assert not system or body["messages"][0]["content"] == "Be brief.\n\nWhy?"
+    assert first["top_p"] == 0.9
 
 
 def test_a_model_that_wants_max_completion_tokens_gets_it(server: OpenAIServer) -> None:

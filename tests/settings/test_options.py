@@ -23,7 +23,7 @@ from mirador_magic.residency import keep_alive
 from mirador_magic.settings import settings, written
 from mirador_magic.settings.change import changed
 from mirador_magic.settings.settings import Settings, layer, of_environment, of_table
-from mirador_magic.stages import DEFAULT_STAGES, FOR_EVER, ModelOptions, agree
+from mirador_magic.stages import DEFAULT_STAGES, FOR_EVER, ModelOptions, ModelStage, agree
 from tests.cli.test_cli import run
 from tests.support.fault_server import ANSWER, FAULTS, FaultServer
 from tests.support.kernels import kernel
@@ -295,3 +295,12 @@ def test_a_table_may_hold_a_table_of_options() -> None:
     }
     given = {"options": {"top_k": 1}, "stages": {"a": {"model": "m", "options": {"min_p": 0.5}}}}
     assert table(given) == {"options.top_k": 1, "a.model": "m", "a.options.min_p": 0.5}
+
+
+@pytest.mark.parametrize("key", ["temperature", "top_p", "seed", "num_ctx"])
+def test_a_wish_is_taken_back_by_leaving_it_to_the_model(key: str) -> None:
+    own = ModelStage("s", "m", 0.5, 1.0, "", ModelOptions(0.1, 0.9, 100, 4096, 7))
+    found = Settings(layer({f"s.{key}": "model"}, "here")).stage(own)
+    assert getattr(found.options, key) is None
+    kept = {"temperature", "top_p", "num_predict", "num_ctx", "seed"} - {key}
+    assert all(getattr(found.options, name) is not None for name in kept)

@@ -147,7 +147,7 @@ VALUES = st.fixed_dictionaries(
     optional={
         "system": st.text(),
         "model": st.text(min_size=1).filter(lambda text: text == text.strip() != ""),
-        "temperature": st.floats(0, 100),
+        "temperature": st.floats(0, 2),
         "num_predict": st.integers(1, 10**6),
         "seed": st.integers(),
         "think": st.booleans() | st.sampled_from(["low", "high"]),

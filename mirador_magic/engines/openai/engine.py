@@ -30,6 +30,7 @@ from mirador_magic.engines.openai.client import Connection, connect
 from mirador_magic.engines.openai.errors import Fault, Faults
 from mirador_magic.engines.openai.reader import Reader
 from mirador_magic.engines.openai.wire import (
+    TOLD,
     Refusal,
     Unreadable,
     body,
@@ -121,7 +122,8 @@ class OpenAICompatibleEngine:
     def unknown(self, request: ChatRequest) -> list[str]:
         own = ["keep_alive"] if request.keep_alive is not None else []
         refused = self._without.get(request.model, frozenset())
-        return [*own, *unknown(request), *(n for n, _ in request.options.more if n in refused)]
+        asked = ["seed", *(name for name, _ in request.options.more)]
+        return [*own, *unknown(request), *(name for name in asked if name in refused)]
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         written, retries, patience = False, 0, PATIENCE_S
@@ -137,7 +139,9 @@ class OpenAICompatibleEngine:
             if fault is None:
                 return
             # Raised outside of `except`: the foreign error has the request, and that has the key.
-            if not written and self._leaves_out(request, fault):
+            if not written and (less := self._leaves_out(request, fault)):
+                if told := ", ".join(name for name in TOLD if name in less):
+                    yield Chunk(note=f"{fault.error.what}: asked again without {told}")
                 continue
             self._refused |= fault.told.status == 401
             wait = self._wait(fault, retries)
@@ -162,17 +166,17 @@ class OpenAICompatibleEngine:
             return after + 0.25 * self._chance()
         return BACKOFF_S * 2.0**retries * (0.5 + 0.5 * self._chance())
 
-    def _leaves_out(self, request: ChatRequest, fault: Fault) -> bool:
-        """Whether the request can be made again with less in it, which is remembered."""
+    def _leaves_out(self, request: ChatRequest, fault: Fault) -> frozenset[str]:
+        """What the request can be made again without, which is remembered."""
         if isinstance(fault.error, PromptTooLong | EngineBusy):
-            return False
+            return frozenset()
         model = request.model
         known = self._without.get(model, frozenset())
         refused = fault.told.wishes | fault.told.named(name for name, _ in request.options.more)
         self._without[model] = known | refused
         if less := refused - known:
             log.info("%s: %s is asked without %s", self.endpoint.name, model, ", ".join(less))
-        return bool(less)
+        return less
 
     async def _answer(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """The answer as it comes; whatever goes wrong is still foreign."""
@@ -180,7 +184,7 @@ class OpenAICompatibleEngine:
         without = self._without.get(request.model, frozenset())
         async with to.client.chat.completions.with_streaming_response.create(
             model=request.model,
-            messages=cast(Any, messages(request)),
+            messages=cast(Any, messages(request, without)),
             stream=True,
             extra_body=body(request, without) | dict(self.endpoint.extra_body),
             extra_headers=to.headers,

@@ -24,7 +24,15 @@ WISHES: Mapping[str, str] = {
     "temperature": r"temperature\W.*support|support\w*\W.*temperature",
     "top_p": r"top_p\W.*support|support\w*\W.*top_p",
     "seed": r"seed\W.*support|support\w*\W.*\bseed",
+    "system": r"\bsystem\b.{0,40}(not |un)support|support\w*.{0,40}\bsystem (role|message|prompt)"
+    r"|only user and assistant roles",
 }
+# Of two that exclude each other the temperature stays.
+_EXCLUSIVE = re.compile(
+    r"temperature.{1,20}top_p.*\b(both|one)\b|\b(both|one)\b.*temperature.{1,20}top_p",
+    re.IGNORECASE,
+)
+TOLD = ("temperature", "top_p", "seed", "system")  # what a reader has wished for, or relies on
 # What an Ollama does when it loads a model: no endpoint of this kind is told of it.
 _OF_OLLAMA = {"num_gpu", "num_batch", "main_gpu", "use_mmap", "num_thread", "num_keep", "numa"}
 _SAID = 500  # characters of a refusal that are looked at
@@ -47,10 +55,13 @@ class Told:
         """The wishes that it will not hear of."""
         if self.status not in (400, 422, 500, 501):
             return frozenset()
+        said = self.said[:_SAID]
+        if _EXCLUSIVE.search(said):
+            return frozenset({"top_p"})
+        # FastAPI's: [{"loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]
+        signs = {name: rf'"loc": ?\[[^]]*"{name}"|{sign}' for name, sign in WISHES.items()}
         return frozenset(
-            name
-            for name, sign in WISHES.items()
-            if re.search(sign, self.said[:_SAID], re.IGNORECASE)
+            name for name, sign in signs.items() if re.search(sign, said, re.IGNORECASE)
         )
 
     def named(self, options: Iterable[str]) -> frozenset[str]:
@@ -102,12 +113,19 @@ def unknown(request: ChatRequest) -> list[str]:
     return sorted({name for name, _ in request.options.more} & _OF_OLLAMA)
 
 
-def messages(request: ChatRequest) -> list[dict[str, str]]:
-    """The chat, without lone surrogates, which no UTF-8 and so no request can carry."""
-    return [
-        {"role": each.role, "content": each.content.encode(errors="replace").decode()}
-        for each in request.messages
-    ]
+def messages(request: ChatRequest, without: frozenset[str] = frozenset()) -> list[dict[str, str]]:
+    """The chat, without lone surrogates, which no UTF-8 and so no request can carry.
+
+    Without the system's role its words stand first in what the user says.
+    """
+    told = [(m.role, m.content.encode(errors="replace").decode()) for m in request.messages]
+    if "system" in without:
+        system = [words for role, words in told if role == "system"]
+        told = [(role, words) for role, words in told if role != "system"]
+        first = next((n for n, (role, _) in enumerate(told) if role == "user"), None)
+        if first is not None:
+            told[first] = "user", "\n\n".join([*system, told[first][1]])
+    return [{"role": role, "content": words} for role, words in told]
 
 
 def told_of(status: int, said: object, after: float | None = None) -> Told:
