@@ -214,8 +214,11 @@ class Meter:
                 self._stages = {each.name: _Stage(each.model) for each in event.stages}
             case RouteChosen():
                 self._route = event.why
-                for each in event.stages:
-                    self._stages.setdefault(each.name, _Stage(each.model))
+                begun = {name: s for name, s in self._stages.items() if s.asked is not None}
+                known = self._stages  # those that are left out and were never asked go
+                self._stages = begun | {
+                    each.name: known.get(each.name) or _Stage(each.model) for each in event.stages
+                }
             case ModelAwaited():
                 self._is_awaiting = True
             case EngineChosen():

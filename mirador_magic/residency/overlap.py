@@ -119,7 +119,8 @@ class Overlap:
                 self._query, self._turns = event.query, event.turns
                 self._stages = list(event.stages)
             case RouteChosen():
-                self._stages = [*self._stages, *event.stages[len(self._stages) :]]
+                known = {stage.name: stage for stage in self._stages}
+                self._stages = [known.get(stage.name, stage) for stage in event.stages]
             case StageSubstituted():
                 place = self._place(event.stage)
                 self._stages[place] = replace(self._stages[place], model=event.model)

@@ -38,7 +38,10 @@ def asked(
         session = Session()
         session.configure({"engine": "scripted", "metrics": False, "escalate": "never"})
         session.use(ScriptedEngine(dict.fromkeys(models, ANSWER)))
-        answer = await session.start(Request("What is rain?", **request))  # type: ignore[arg-type]
+        handle = session.start(Request("What is rain?", **request))  # type: ignore[arg-type]
+        answer = await handle
+        # what is kept of the run is of the stages that it had
+        assert [each.stage for each in handle.metrics.stages] == [s.name for s in answer.stages]
         await session.aclose()
         return answer
 

@@ -50,6 +50,7 @@ class Pace:
         self._question = answer.question
         self._began = now - answer.total
         self._models = {each.name: each.model for each in answer.stages}
+        self._before = [each.name for each in answer.stages if each.status != "waiting"]
         self._stage, self._status = (
             (at_work[0].name, at_work[0].status) if at_work else ("", "asked")
         )
@@ -90,8 +91,10 @@ class Pace:
         )
 
     def _known(self, stages: Sequence[ModelStage]) -> None:
-        for stage in stages:
-            self._models.setdefault(stage.name, stage.model)
+        known = self._models
+        self._models = {name: known[name] for name in self._before} | {
+            stage.name: known.get(stage.name, stage.model) for stage in stages
+        }
 
     def _wrote(self, event: ChunkReceived) -> None:
         if self._since is not None:
