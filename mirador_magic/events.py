@@ -70,10 +70,14 @@ class RouteChosen:
 
 @dataclass(frozen=True)
 class EngineChosen:
-    """This engine answers; `label` is its name for people, such as 'Ollama 0.34.1'."""
+    """This engine answers; `label` is its name for people, such as 'Ollama 0.34.1'.
+
+    `instead` says why it answers in the place of another, '' where it does not or that was said before.
+    """
 
     at: float
     label: str
+    instead: str = ""
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ def choose(stages: Sequence[ModelStage], names: Iterable[str]) -> tuple[ModelSta
     for name in names:
         if name not in known:
             raise UsageError(
-                f"there is no stage {name!r}; there are: {', '.join(known)}", nearest(name, known)
+                f"there is no stage {name!r}; there are: {', '.join(known)}", _meant(name, known)
             )
         if known[name] in chosen:
             raise UsageError(f"stage {name} is named twice", "name each stage once")
@@ -145,6 +145,11 @@ def agree(stages: Iterable[ModelStage], known: Iterable[ModelStage] = ()) -> tup
         replace(stage, options=replace(stage.options, num_ctx=widest[plain(stage.model)]))
         for stage in stages
     )
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    begun = [each for each in known if name and each.startswith(name)]
+    return f"did you mean {begun[0]}?" if len(begun) == 1 else nearest(name, known)
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:

@@ -85,7 +85,8 @@ class Answer:
     `first_token` and `total` are in seconds from the run's start. `route` says why it went through
     these stages, '' where they were named; `turns` are the conversation that it continues, each a
     question and the answer to it. `doubt` is why a deeper stage may be worth its time, '' where
-    nothing says so. `missing` is set where there is no model to ask.
+    nothing says so. `missing` is set where there is no model to ask. `instead` is why this engine
+    answers in the place of another, where that was not said before.
     """
 
     question: str
@@ -98,6 +99,7 @@ class Answer:
     turns: tuple[tuple[str, str], ...] = ()
     doubt: str = ""
     missing: Missing | None = None
+    instead: str = ""
 
     @functools.cached_property
     def standing(self) -> Standing[StageAnswer] | None:
@@ -180,6 +182,7 @@ def joined(past: Answer, now: Answer) -> Answer:
         now,
         route=past.route,
         engine=now.engine or past.engine,
+        instead=now.instead,
         stages=(*stages, *new.values()),
         outcome=past.outcome if now.outcome == "failed" else now.outcome,
         first_token=past.first_token,

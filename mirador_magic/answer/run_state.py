@@ -71,7 +71,7 @@ class RunState:
         self.question = ""
         self.route = ""
         self.turns: tuple[tuple[str, str], ...] = ()
-        self.engine = ""
+        self.engine = self.instead = ""
         self.stages: dict[str, StageState] = {}
         self._said: dict[str, float] = {}  # what the stages have said: see `confidence.said`
         self.started: float | None = None
@@ -93,6 +93,7 @@ class RunState:
             route=self.route,
             turns=self.turns,
             engine=self.engine,
+            instead=self.instead,
             stages=tuple(state.answer(now, self._warmth) for state in self.stages.values()),
             outcome=self.outcome,
             first_token=None if began is None or self.first is None else self.first - began,
@@ -211,7 +212,7 @@ class RunState:
                 self._keep(event.stages)
                 self._add(event.stages)
             case EngineChosen():
-                self.engine = event.label
+                self.engine, self.instead = event.label, event.instead
                 if self.missing:  # the question is asked now
                     self.missing, self.started = None, event.at
             case ModelAwaited():

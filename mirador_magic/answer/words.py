@@ -63,7 +63,9 @@ def header(answer: Answer) -> str:
     """The first line: the route and why, the engine, the first token and the total."""
     parts = ["mirador", *filter(None, [one_line(answer.route)])]
     parts.append(" → ".join(stage.name for stage in answer.stages))
-    parts += [one_line(answer.engine)] if answer.engine else []
+    if answer.engine:
+        since = f", since {answer.instead}" if answer.instead else ""
+        parts.append(one_line(f"{answer.engine}{since}"))
     if answer.first_token is not None:
         parts.append(f"first token {seconds(answer.first_token)}")
     if answer.missing and answer.outcome is None:

@@ -69,6 +69,8 @@ def _set(given: str) -> tuple[str, str]:
 
 def read(argv: Sequence[str]) -> Said:
     """The verb, its options and its words. Raises UsageError for what cannot be read."""
+    if argv and argv[0] in ("--version", "-V"):
+        argv = ["version", *argv[1:]]
     verb = argv[0] if argv and argv[0] in VERBS else ""
     rest = argv[1:] if verb else argv
     at = rest.index("--") if "--" in rest else len(rest)
@@ -81,6 +83,9 @@ def read(argv: Sequence[str]) -> Said:
             f"{said[0]!r} stands behind options: is it a question or a command?",
             f"mirador {said[0]} …, or to ask it: mirador ask …",
         )
+    if not verb and len(said) == 1 and (meant := table.slip(said[0], "shell")):
+        cure = f"{meant}, or to ask it: mirador ask {said[0]}"
+        raise UsageError(f"{said[0]!r} comes close to a command", cure)
     words = [*said, *rest[at + 1 :]]
     if words and not command.words:
         asked = " ".join(words)

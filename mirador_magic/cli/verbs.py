@@ -36,6 +36,13 @@ async def warm(session: Session, read: Line) -> int:
     return int(bool(failed) and "--status" not in read.options)
 
 
+async def tell_help(session: Session, read: Line) -> int:
+    from mirador_magic.cli.argv import VERBS, parser
+
+    print(parser(VERBS["ask"]).format_help(), end="")
+    return 0
+
+
 async def doctor(session: Session, read: Line) -> int:
     from mirador_magic.workbench.doctor import as_json, examine, exit_code, line
 

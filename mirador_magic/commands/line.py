@@ -66,6 +66,11 @@ def read(line: str, cell: str | None = None) -> Line:
         command = VERBS[word[1]]
         late, rest = _behind(command, rest[word.end() :], options)
         name = name or late
+    elif cell is None and (meant := table.slip(rest.strip(), "notebook")):
+        asked = rest.strip()
+        raise UsageError(
+            f"{asked!r} comes close to a command", f"{meant}, or to ask it: %mirador ask {asked}"
+        )
     text = "\n".join(filter(None, (rest.strip(), (cell or "").strip())))
     if text and not (command.words or command.in_cell):
         verb = command.name

@@ -62,7 +62,7 @@ class Run:
     stages wrote before this run, oldest first; `substitute` may give the stage on another installed
     model where its own is missing; `during` is entered while it is under way. After the only stage of
     a route, `deepen` may give the reason and all stages that the run is to have, after the first of several
-    `shorten` fewer.
+    `shorten` fewer. `instead_of` says why the engine answers in the place of another.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class Run:
         decide: Decide | None = None,
         deepen: Deepen | None = None,
         shorten: Shorten | None = None,
+        instead_of: Callable[[Engine], str] = lambda _: "",
         clock: Clock = time.perf_counter,
         substitute: Substitute | None = None,
         during: Callable[[], AbstractAsyncContextManager[object]] = contextlib.nullcontext,
@@ -89,6 +90,7 @@ class Run:
         self._decide = decide
         self._deepen = deepen
         self._shorten = shorten
+        self._instead_of = instead_of
         self._clock = clock
         self._substitute = substitute
         self._during = during
@@ -124,7 +126,7 @@ class Run:
 
     async def _run_stages(self) -> None:
         engine = await self._open_engine()
-        self._emit(EngineChosen(self._clock(), engine.label))
+        self._emit(EngineChosen(self._clock(), engine.label, self._instead_of(engine)))
         if self._decide:
             self._after(_STEPS, self._choose_route)
         at = 0

@@ -14,6 +14,7 @@ from mirador_magic.engines.known_models import SMOLLM2, offered
 from mirador_magic.engines.ollama.engine import OllamaEngine
 from mirador_magic.engines.scripted import ScriptedEngine
 from mirador_magic.errors import EngineUnavailable, NoModel
+from mirador_magic.settings.keys import KEYS
 from mirador_magic.settings.settings import Settings
 from mirador_magic.settings.values import ENGINES
 
@@ -30,6 +31,7 @@ class Engines:
         self._made: dict[tuple[str, Place], Engine] = {}
         self._answering: dict[tuple[str, Place], Engine] = {}
         self._without: EngineUnavailable | None = None  # why it is not Ollama
+        self._is_told = False
 
     def use(self, engine: Engine) -> None:
         """Put this engine in the place of the one of its name."""
@@ -39,6 +41,13 @@ class Engines:
     def forget(self) -> None:
         """Ask each engine again whether it answers, before its next run."""
         self._answering.clear()
+
+    def instead_of(self, engine: Engine) -> str:
+        """Why this one answers in the place of Ollama, which was looked for first: told once, '' then."""
+        if self._is_told or self._without is None or engine.name != "embedded":
+            return ""
+        self._is_told = True
+        return self._without.what
 
     def named(self, name: str, settings: Settings) -> Engine:
         """The engine of this name, whether it answers or not."""
@@ -77,10 +86,16 @@ class Engines:
         return engine
 
     async def _auto(self, settings: Settings) -> Engine:
-        """Ollama where it answers and has a model, else the embedded engine."""
+        """Ollama where it answers and has a model, else the embedded engine.
+
+        Raises EngineUnavailable where the Ollama that does not answer was named: what was asked for is
+        not replaced.
+        """
         try:
             return await self.ollama(settings)
         except EngineUnavailable as without:
+            if settings.given("host").source not in ("default", KEYS["host"].variable):
+                raise
             self._without = without
             try:
                 return await self._probed("embedded", settings)

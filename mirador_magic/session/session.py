@@ -170,6 +170,7 @@ class Session:
             earlier=requests.drafts(past, stages[0].name) if past else (),
             turns=request.turns,
             decide=decide,
+            instead_of=self.engines.instead_of,
             deepen=requests.deepen(state, known) if decide and escalates else None,
             shorten=shortener(state) if decide else None,
             substitute=provision.substitute,

@@ -12,12 +12,14 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import mirador_magic
 from mirador_magic import Script, ScriptedEngine
 from mirador_magic.cli import main
 from mirador_magic.cli.argv import VERBS, parser, read
@@ -468,3 +470,37 @@ def test_a_paste_cannot_close_its_fence(text: str) -> None:
 )
 def test_a_cure_of_the_notebook_is_told_as_the_shells(said: str, told: str) -> None:
     assert here(said) == told
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("stats", "mirador status"),
+        ("last", "mirador last in a notebook"),
+        ("setings", "mirador settings"),
+    ],
+)
+def test_a_word_that_comes_close_to_a_command_is_not_asked(
+    mirador: Shell, typed: str, meant: str
+) -> None:
+    done = mirador(typed)
+    assert done.code == 2 and not done.out
+    assert f"'{typed}' comes close to a command → {meant}, or to ask it: mirador ask" in done.err
+
+
+@pytest.mark.parametrize("typed", ["--version", "-V", "version"])
+def test_its_version_is_told(mirador: Shell, typed: str) -> None:
+    assert mirador(typed).out == f"mirador {mirador_magic.__version__}\n"
+
+
+def test_help_is_a_word_too(mirador: Shell) -> None:
+    assert mirador("help").out == mirador("--help").out
+
+
+def test_what_was_asked_for_by_name_is_not_replaced(mirador: Shell, smollm2: Path) -> None:
+    named = mirador("--engine", "auto", "--host", "127.0.0.1:9", "--fast", "Why?")
+    assert named.code == 1 and not named.out.count("embedded")
+    assert "Ollama does not answer at http://127.0.0.1:9" in named.err
+    other = mirador("--engine", "auto", "--fast", "--num-predict", "3", "What is rain?")
+    assert other.code == 0
+    assert "embedded llama.cpp, since Ollama does not answer at" in other.out

@@ -140,7 +140,7 @@ def test_no_repr_log_or_error_holds_a_secret(
     assert found_in("\n".join(records)) == []
 
 
-WELL = ("good", "paced", "limited", "thoughtful", "undone", "commented")
+WELL = ("good", "paced", "limited", "thoughtful", "undone", "commented", "unfinished")
 
 
 async def _at_once(seconds: float) -> None:
