@@ -28,12 +28,12 @@ Outcome = Literal["answered", "stopped", "interrupted", "failed"]
 class StreamEnd:
     """How a stream ended, as the engine counts it: tokens, and seconds; None where it cannot say.
 
-    `reason` is "stop" (the model was done), "length" (num_predict or the context ran out) or "loop" (it
-    repeated itself, and was ended by us).
+    `reason` is "stop" (the model was done), "length" (num_predict or the context ran out), or where it was
+    ended by us "loop" (it repeated itself) or "size" (it has as many characters as it may have).
     `prompt_cut` is true where the engine dropped part of the prompt to fit its context.
     """
 
-    reason: Literal["stop", "length", "loop"]
+    reason: Literal["stop", "length", "loop", "size"]
     prompt_tokens: int | None = None
     output_tokens: int | None = None
     load_s: float | None = None

@@ -16,6 +16,7 @@ _SURROGATES = re.compile(r"[\ud800-\udfff]")
 _HIDDEN = re.compile("[\u00ad\u200b\u2060\ufeff\U000e0000-\U000e007f]")
 _TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
+SAVED = 50_000  # characters of a stage's text, and as many of its thinking, in each form
 _CELLS = 24  # of a bar
 _SENTENCE = 200  # characters of one that is shown
 
@@ -47,6 +48,13 @@ def clean(text: str) -> str:
         return text
     text = _SURROGATES.sub("\ufffd", _HIDDEN.sub("", text))
     return _TURNING.sub(lambda mark: f"[U+{ord(mark[0]):04X}]", text)
+
+
+def saved(text: str) -> str:
+    """As much of a text as a notebook keeps; a longer one says where the rest is."""
+    if (more := len(text) - SAVED) <= 0:
+        return text
+    return f"{text[:SAVED]}\n\n… and {more:,} more characters, while the kernel runs: mirador_answer.text"
 
 
 def one_line(text: str) -> str:

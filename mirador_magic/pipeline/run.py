@@ -24,7 +24,7 @@ from mirador_magic.engines.base import (
     unknown,
     waits,
 )
-from mirador_magic.errors import BrokenStream, MiradorError, ModelMissing, NoChatModel
+from mirador_magic.errors import MiradorError, ModelMissing, NoChatModel
 from mirador_magic.events import (
     ChunkReceived,
     EngineChosen,
@@ -39,12 +39,11 @@ from mirador_magic.events import (
     StageStarted,
     StageStopped,
     StageSubstituted,
-    StreamEnd,
     ThinkingReceived,
     TurnsLeftOut,
 )
 from mirador_magic.pipeline import prompts
-from mirador_magic.pipeline.loops import Loops
+from mirador_magic.pipeline.receiving import Receiving
 from mirador_magic.pipeline.silence import Silence
 from mirador_magic.pipeline.watchers import Watcher
 from mirador_magic.stages import ModelStage, nearest, plain
@@ -216,9 +215,7 @@ class Run:
 
     async def _stream(self, engine: Engine, stage: ModelStage) -> None:
         """Receive one stage's answer; it counts for the next stages once it has come to its end."""
-        parts: list[str] = []
-        end: StreamEnd | None = None
-        loops = Loops()
+        received = Receiving(stage, self._receive)
         request = self._request(stage)
         if names := unknown(engine, request):
             self._emit(OptionsUnknown(self._clock(), stage.name, names))
@@ -228,20 +225,9 @@ class Run:
             with Silence(stage.timeout, loading) as silence:
                 async for chunk in stream:
                     silence.heard()
-                    self._receive(stage, chunk)
-                    parts.append(chunk.text)
-                    end = chunk.end or end
-                    if loops.feed(chunk.thinking or chunk.text):
-                        end = end or StreamEnd("loop")
+                    if await received.take(chunk):
                         break
-        if end is None:
-            raise BrokenStream(f"{engine.label} ended the answer without saying so", "ask again")
-        text = "".join(parts).strip()
-        if not text and end.reason == "loop":
-            why = f"{stage.model} repeated itself while it thought, and was stopped"
-            raise BrokenStream(why, "ask again, or without thinking: --think off")
-        if not text:
-            raise BrokenStream(f"{stage.model} ended its answer without a word", "ask again")
+        text, end = received.whole(engine.label)
         if end.reason != "loop":  # as a draft it would be gone on with
             self._finished.append((stage.name, text))
         self._emit(StageFinished(self._clock(), stage.name, end))

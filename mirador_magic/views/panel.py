@@ -170,8 +170,11 @@ class Panel:
         self._timer = self._loop.call_later(seconds, self._tick, self._loop.time() + seconds)
 
     def _tick(self, due: float) -> None:
-        began = self._loop.time()
-        self._paint(self._answer())
+        began, answer = self._loop.time(), self._answer()
+        self._paint(answer)
+        for stage in answer.stages:
+            if stage.status == "done":
+                static.text_html(stage)  # now, so that the end need not make all at once
         took = self._loop.time() - began
         frame = 2 * FRAME if self._written > UNREADABLE * FRAME else FRAME
         slow = max(frame, SHARE * took, 2 * (began - due), self._behind)

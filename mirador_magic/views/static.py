@@ -75,8 +75,13 @@ def _weakest_html(sentence: str, least: float | None) -> str:
 
 def thinking_html(text: str) -> str:
     """A model's thinking, or a piece of it."""
-    shown = html.escape(words.clean(text))
+    shown = html.escape(words.clean(words.saved(text)))
     return f'<div dir="auto" style="{QUIET};{_PLAIN_TEXT}">{shown}</div>'
+
+
+def text_html(stage: StageAnswer) -> str:
+    """A stage's text as the twin has it; made once."""
+    return markdown.render(words.saved(stage.text.strip()))
 
 
 def bar(stage: StageAnswer) -> str:
@@ -124,7 +129,7 @@ def plain(answer: Answer) -> str:
 def stands(answer: Answer) -> str:
     """Whose answer stands, where it is not the last one's; then its text, since the last is what is read."""
     why = words.standing(answer)
-    return f"{why}\n{words.clean(answer.text).strip()}" if why else ""
+    return f"{why}\n{words.clean(words.saved(answer.text.strip()))}" if why else ""
 
 
 def doubt(answer: Answer) -> str:
@@ -244,8 +249,7 @@ def _body(stage: StageAnswer, earlier: StageAnswer | None) -> str:
         summary = f'<summary style="{QUIET};cursor:pointer">thinking</summary>'
         parts.append(f"<details>{summary}{thinking_html(stage.thinking)}</details>")
     if stage.text:
-        text = markdown.render(stage.text.strip())
-        parts.append(f'<div class="mirador-text" style="margin:6px 0">{text}</div>')
+        parts.append(f'<div class="mirador-text" style="margin:6px 0">{text_html(stage)}</div>')
     return "".join(parts) + foot_html(stage, earlier)
 
 
@@ -254,7 +258,7 @@ def _plain_head(stage: StageAnswer) -> str:
 
 
 def _shown_text(stage: StageAnswer) -> str:
-    return words.clean(stage.text).strip()
+    return words.clean(words.saved(stage.text.strip())).strip()
 
 
 def _markdown(answer: Answer) -> str:

@@ -18,6 +18,16 @@ def html_of(tokens: list[Token]) -> str:
     return "".join(map(_tag, tokens))
 
 
+TOLD = "long, so plain from here on:"
+
+
+def plain(text: str, *, begins: bool = False) -> str:
+    """Text as it was written, where it is too long for anything else; told where that begins."""
+    told = f'<div style="opacity:.7;font-size:13px">{TOLD}</div>'
+    shown = f'<div{_AUTO} style="white-space:pre-wrap;overflow-wrap:anywhere">{escaped(text)}</div>'
+    return (told if begins else "") + (shown if text else "")
+
+
 def _tag(token: Token) -> str:
     if draw := _DRAWN.get(token.type):
         return draw(token)
@@ -102,7 +112,8 @@ def _code(token: Token) -> str:
     if more and not token.content:
         return ""
     copy = "" if more else _COPY
-    code, margin = coloured(token.content, token.info), "0" if more else ".5em 0 0"
+    info = "" if token.meta.get("plain") else token.info
+    code, margin = coloured(token.content, info), "0" if more else ".5em 0 0"
     return (
         f'<div class="mirador-code" data-fence="{number}" style="margin:{margin}">{copy}'
         f'<pre style="margin:0;overflow-x:auto"><code>{code}</code></pre></div>'
