@@ -4,7 +4,7 @@
 
 A real kernel, and a scripted engine that writes as fast as it is read. Machines are shared and noisy: a
 step is what the loop cannot do anything else in, so one that another program took the core from is
-longer than its work.
+longer than its work. The first code in a language has its lexer made, once, some 10 to 60 ms.
 
 step       the longest of the loop's steps until the cell's end
 work       the longest by the processor's time, which other programs change less

@@ -104,8 +104,10 @@ class LiveMarkdown:
         tokens = parsed(source, live)
         if self._number and tokens:
             go_on(tokens, self._number)
+        lexed = self._lexed
         for number, token in enumerate(filter(is_code, tokens), self._fences):
-            token.meta |= {"fence": number, "plain": self._lexed >= LEXED}
+            lexed += len(token.content)
+            token.meta |= {"fence": number, "plain": lexed > LEXED}
         return tokens
 
     def _freeze(self, cut: Cut, source: str) -> str:

@@ -9,10 +9,10 @@ import re
 
 from mirador_magic.views.markdown.cut import MOST
 
-MARKDOWN = 40_000  # characters that are drawn as Markdown, by weight
+MARKDOWN = 36_000  # characters that are drawn as Markdown, by weight
 SIGN = 8  # characters, beside itself, that a sign weighs
 TOKENS = 8000  # of the parser's; prose has some 75 in a thousand characters
-LEXED = 12_000  # characters of code that have colours
+LEXED = 10_000  # characters of code that have colours
 
 _SIGNS = re.compile(r"[`*_\[\]<>~$\\|{}!&-]")
 
