@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Callable
 
 from markdown_it.token import Token
 
 from mirador_magic.answer import words
 from mirador_magic.views.markdown.colours import coloured, escaped
+from mirador_magic.views.markdown.tex import may_be
 
 MATH = "mirador-math"  # class of an element that holds TeX
 
@@ -87,18 +87,10 @@ def _link_open(token: Token) -> str:
     return f'<a href="{address}" {how} title="{address}">'
 
 
-_LOADS = re.compile(
-    r"\\(?:(?:html|require|provide|Declare|Newext|(?:re)?new(?!line))[A-Za-z]*|href|url|unicode|U"
-    r"|style|class|cssId|data|includegraphics|bbox|mmlToken|(?:eq)?ref|(?:math|text)tip|toggle"
-    r"|let|[gex]?def)(?![A-Za-z])"
-)
-_ENDS = re.compile(r"(?<!\\)(?:\\\\)*\\[()\[\]]")  # \( \) \[ \], but not a new line's \\[2pt]
-
-
 def _math(token: Token) -> str:
-    """TeX for the page's MathJax, unless it could load, link, define or leave the formula."""
+    """TeX for the page's MathJax, where all of it may be."""
     tex = token.content.strip()
-    if _LOADS.search(tex) or _ENDS.search(tex):
+    if not may_be(tex):
         return f"<code>{escaped(tex)}</code>"
     tag = "div" if token.type == "math_block" else "span"
     begin, end = ("\\(", "\\)") if token.type == "math_inline" else ("\\[", "\\]")

@@ -8,23 +8,21 @@ import re
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 
+from mirador_magic.views.markdown.tex import ENVIRONMENT
+
 LINES = 60  # of a formula, at the most
 HELD = 1000  # characters of a formula on its own lines that may be held back until it is whole
 
-_ENVIRONMENT = (
-    r"(?:equation|align|alignat|aligned|alignedat|gather|gathered|multline|eqnarray|flalign|split"
-    r"|d?cases|rcases|array|subarray|(?:small)?matrix|[pbBvV]matrix)\*?"
-)
 FORMULA = (
     r"\$\$(?!\$)(?P<dollars>.{1,1000}?)\$\$|\\\[(?P<display>.{1,1000}?)\\\]"
     r"|(?<!\d)\$(?![\s$])(?P<dollar>(?:\\.|[^\\$]){1,1000}?)(?<!\s)\$(?!\d)"
     r"|\\\((?P<inline>.{1,1000}?)\\\)"
-    rf"|(?P<whole>\\begin\{{(?P<name>{_ENVIRONMENT})\}}.{{0,1000}}?\\end\{{(?P=name)\}})"
+    rf"|(?P<whole>\\begin\{{(?P<name>{ENVIRONMENT})\}}.{{0,1000}}?\\end\{{(?P=name)\}})"
 )
 _TEX = re.compile(FORMULA, re.DOTALL)
 _OPENER = re.compile(r"\$\$|\\\[|\\begin\{([A-Za-z]+\*?)\}")
 _MARK = re.compile(r"\\[()\[\]]")
-_MATHS = re.compile(_ENVIRONMENT)
+_MATHS = re.compile(ENVIRONMENT)
 
 
 def paragraph(state: StateBlock, begin: int, end: int) -> int:
