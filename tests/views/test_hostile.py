@@ -28,6 +28,7 @@ from mirador_magic.events import (
 )
 from mirador_magic.stages import ModelStage
 from mirador_magic.views import markdown, static
+from mirador_magic.views.frame import CLIPPED, GUARD
 from mirador_magic.views.markdown import LiveMarkdown
 from mirador_magic.views.markdown.draw import TOLD
 from mirador_magic.views.terminal import TerminalView
@@ -250,6 +251,21 @@ def test_an_address_in_an_error_frees_no_tag_in_markdown() -> None:
     stage = StageAnswer("a", "m", 0.5, "failed", error="lost: http://a<img src=x onerror=alert(1)>")
     form = static.bundle(Answer("q", "engine", (stage,), "failed"))["text/markdown"]
     assert "img" not in {tag for tag, _ in exported([form], "text/markdown").tags}
+
+
+def test_a_dollar_in_a_name_begins_no_formula_in_markdown() -> None:
+    stage = StageAnswer("a", "$\\rule{9em}{9em}$", 0.5, "done", "costs $5 or $6", notes=("$x$",))
+    form = static.bundle(Answer("q", "$y$", (stage,), "answered"))["text/markdown"]
+    head, fenced, foot = form.partition("```text\ncosts $5 or $6\n```")
+    assert fenced and not re.search(r"(?<!\\)\$", head + foot)
+
+
+def test_the_twins_frame_and_each_text_are_clipped_and_guarded() -> None:
+    page = static.bundle(Answer("q", "e", (done("a", "$x$"), done("b", "- c")), "answered"))
+    tags = [dict(attrs) for _, attrs in Page(page["text/html"]).tags]
+    assert {*GUARD} <= set((tags[0]["class"] or "").split())
+    clipped = [tag for tag in tags if CLIPPED in (tag.get("style") or "")]
+    assert [tag["class"] for tag in clipped[1:]] == ["mirador-text"] * 2 and clipped[0] is tags[0]
 
 
 # Lines of words, and the terminal
