@@ -35,6 +35,7 @@ docs-guides: venv  ## execute guides 01 to 07 on SmolLM2, then build the docs: m
 
 bench: venv  ## what a user waits for, beside its baselines
 	$(BIN)/python -m benchmarks.kernel
+	$(BIN)/python -m benchmarks.bounds
 	$(BIN)/python -m benchmarks.embedded
 	$(BIN)/python -m benchmarks.router
 	$(BIN)/python -m benchmarks.view

@@ -22,6 +22,8 @@ so that Run All stops there.
 
 from __future__ import annotations
 
+from mirador_magic.clean import one_line
+
 
 def _one_line(error: BaseException) -> list[str]:
     return [f"{type(error).__name__}: {error}"]
@@ -30,12 +32,12 @@ def _one_line(error: BaseException) -> list[str]:
 class MiradorError(Exception):
     """An error that a user can meet. `what` happened (with why), and the `cure` to type.
 
-    Either part is folded to a single line, since text of a server or a model may stand in it.
+    Either part is cleaned and folded to a single line, since text of a server or a model may stand in it.
     """
 
     def __init__(self, what: str, cure: str = "") -> None:
-        self.what = " ".join(what.split())
-        self.cure = " ".join(cure.split())
+        self.what = one_line(what)
+        self.cure = one_line(cure)
         super().__init__(f"{self.what} → {self.cure}" if self.cure else self.what)
 
     def _render_traceback_(self) -> list[str]:

@@ -28,13 +28,13 @@ Outcome = Literal["answered", "stopped", "interrupted", "failed"]
 class StreamEnd:
     """How a stream ended, as the engine counts it: tokens, and seconds; None where it cannot say.
 
-    `reason` is "stop" (the model was done), "length" (num_predict or the context ran out), "loop" (it
-    repeated itself, and was ended by us), "tools" (it asks for a tool to be run) or "refusal" (it says
-    that it will not answer).
+    `reason` is "stop" (the model was done), "length" (num_predict or the context ran out), "tools" (it asks
+    for a tool to be run), "refusal" (it says that it will not answer), or where it was ended by us "loop"
+    (it repeated itself) or "size" (it has as many characters as it may have).
     `prompt_cut` is true where the engine dropped part of the prompt to fit its context.
     """
 
-    reason: Literal["stop", "length", "loop", "tools", "refusal"]
+    reason: Literal["stop", "length", "tools", "refusal", "loop", "size"]
     prompt_tokens: int | None = None
     output_tokens: int | None = None
     load_s: float | None = None

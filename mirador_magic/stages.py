@@ -44,8 +44,9 @@ class ModelStage:
     first word a model in memory has thirty times as long, to read and to wait its turn. `think` tells a
     model that can think before it answers whether to, or how much; None leaves it to the model.
     `keep_alive` is how many seconds the model is kept in memory unasked, FOR_EVER among them; None is
-    as its place in the route has it. `order` is what it is told last where other stages have answered
-    before it; without one it is told to do what its system prompt says.
+    as its place in the route has it. `max_chars` is how many characters its answer may have, and as many
+    its thinking. `order` is what it is told last where other stages have answered before it; without one
+    it is told to do what its system prompt says.
     """
 
     name: str
@@ -57,6 +58,7 @@ class ModelStage:
     think: Think | None = None
     keep_alive: float | None = None
     order: str = ""
+    max_chars: int = 100_000
 
     def __post_init__(self) -> None:
         if not self.name or not self.name.isidentifier():

@@ -6,6 +6,12 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import ipywidgets
+
+from mirador_magic.views.board_widgets import BoardWidgets
+from mirador_magic.views.frame import GUARD
+from mirador_magic.views.frame import guarded as framed_by_guards
+from mirador_magic.views.streaming import PanelWidgets
 from tests.support import house
 
 # Inside _repr_mimebundle_: an answer that is shown as a value looks as it did in its cell.
@@ -28,6 +34,34 @@ def test_no_file_and_no_function_is_long() -> None:
         assert text.count("\n") <= LONGEST_FILE, path
         long = [name for name, lines in functions(text) if lines > LONGEST_FUNCTION]
         assert not long, path
+
+
+FRAME = house.PACKAGE / "views" / "frame.py"
+KITS = [house.PACKAGE / "views" / name for name in ("streaming.py", "board_widgets.py")]
+
+
+def test_whatever_is_shown_as_html_goes_through_the_frame() -> None:
+    for path in set(house.PACKAGE.rglob("*.py")) - {FRAME}:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            text = node.value if isinstance(node, ast.Constant) else ""
+            assert "text/html" not in str(text), path
+            named = node.attr if isinstance(node, ast.Attribute) else ""
+            named = node.name if isinstance(node, ast.FunctionDef) else named
+            assert named != "_repr_html_", path
+            called = node.func if isinstance(node, ast.Call) else None
+            made = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+            assert made not in ("HTML", "HTMLMath") or path in KITS, path
+
+
+def test_every_widget_of_html_is_guarded() -> None:
+    boards, panels = BoardWidgets(), PanelWidgets()
+    try:
+        for widget in (boards.make(ipywidgets.HTML, "a"), panels.html("x", "a")):
+            assert {*GUARD, "a"} <= set(widget._dom_classes)
+        assert panels.math("x").value == framed_by_guards("x")
+    finally:
+        boards.close()
+        panels.close()
 
 
 def functions(text: str) -> Iterator[tuple[str, int]]:

@@ -23,13 +23,15 @@ from mirador_magic.answer import words
 
 # An answer of 4,000 tokens has about 22,000 characters and 200 sentences. What goes beyond these
 # is not an answer that somebody compares, and it is not compared.
-_CHARACTERS, _SENTENCES = 40_000, 800
-_CANDIDATES = 64  # a word of every sentence would make each pair one
+_CHARACTERS, _SENTENCES = 30_000, 400
+_WORDS = 70_000  # of all pairs that are looked at
+_CANDIDATES = 32  # a word of every sentence would make each pair one
 _DIFFED = 100  # words; SequenceMatcher is cubic at its worst
+_DIFFS = 100_000  # words times words, of all sentences that are diffed
 _SHOWN = 200
 _ALIKE = 0.5  # of Dice's coefficient
 
-_FENCE = re.compile(r"(?ms)^[ \t>]*(`{3,}|~{3,})[^`\n]*\n(.*?)(?:^[ \t>]*\1[`~]*[ \t]*$|\Z)")
+_FENCE = re.compile(r"(?ms)^[ \t>]*+(`{3,}+|~{3,}+)[^`\n]*+\n(.*?)(?:^[ \t>]*\1[`~]*[ \t]*$|\Z)")
 _ALONE = re.compile(r"(?m)^[ \t>]*(?:#{1,6}[ \t]|\|).*$")
 _BREAK = re.compile(r"\n(?:[\W_]*\n|(?=[ \t]*(?:>|(?:[-*+]|\d{1,9}[.)])[ \t])))")
 _LEADING = re.compile(r"(?m)^[ \t>]*(?:(?:#{1,6}|[-*+]|\d{1,9}[.)])[ \t]+)*|[ \t]#+$")
@@ -64,7 +66,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What became of the sentences: the first 800, in the first 40,000 characters of a text."""
+    """What became of the sentences: the first 400, in the first 30,000 characters of a text."""
 
     changed: tuple[Change, ...]
     added: tuple[str, ...]
@@ -156,7 +158,7 @@ def _code(line: str) -> _Sentence:
 def _split(block: str) -> Iterator[str]:
     start = 0
     for end in () if block.startswith("|") else _END.finditer(block):
-        if not _NO_END.search(block[start : end.end()][-24:]):
+        if not _NO_END.search(block[max(start, end.end() - 24) : end.end()]):
             yield block[start : end.end()]
             start = end.end()
     yield block[start:]
@@ -190,9 +192,10 @@ def _pairs(old: list[_Sentence], new: list[_Sentence]) -> dict[int, int]:
     for i, sentence in enumerate(old):
         for word in sentence.words:
             index[word].append(i)
-    scores = []
+    scores, left = [], _WORDS
     for j, after in enumerate(new):
-        for i in _candidates(after, j * len(old) // len(new), index):
+        for i in _candidates(after, j * len(old) // len(new), index) if left > 0 else ():
+            left -= len(after.words) + len(old[i].words)
             if (alike := _dice(after.words, old[i].words)) >= _ALIKE:
                 all_alike = _dice(frozenset(after.tokens), frozenset(old[i].tokens))
                 scores.append((-alike, -all_alike, abs(j - i), j, i))
@@ -220,15 +223,19 @@ def _dice(one: frozenset[str], other: frozenset[str]) -> float:
 
 
 def _rows(comparison: Comparison) -> Iterator[str]:
-    yield from map(_reworded, comparison.changed)
+    left = _DIFFS
+    for change in comparison.changed:
+        before, after = _WORD.findall(change.before), _WORD.findall(change.after)
+        left -= len(before) * len(after)
+        if left < 0 or max(len(before), len(after)) > _DIFFED:
+            yield f"{_tagged('del', change.before)} {_tagged('ins', change.after)}"
+        else:
+            yield _reworded(before, after)
     yield from (f"+ {_tagged('ins', text)}" for text in comparison.added)
     yield from (f"− {_tagged('del', text)}" for text in comparison.dropped)
 
 
-def _reworded(change: Change) -> str:
-    before, after = _WORD.findall(change.before), _WORD.findall(change.after)
-    if max(len(before), len(after)) > _DIFFED:
-        return f"{_tagged('del', change.before)} {_tagged('ins', change.after)}"
+def _reworded(before: list[str], after: list[str]) -> str:
     bare = SequenceMatcher(None, [*map(str.strip, before)], [*map(str.strip, after)])
     shown = ""
     for how, i1, i2, j1, j2 in bare.get_opcodes():

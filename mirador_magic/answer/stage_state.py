@@ -133,6 +133,10 @@ class StageState:
         if event.end.reason == "length":
             self.is_cut = True
             self.notes.append(self._cut(event.end))
+        if event.end.reason == "size":
+            self.is_cut = True
+            most = self.stage.max_chars
+            self.notes.append(f"cut off after {most:,} characters → --max-chars {2 * most}")
         if event.end.reason == "loop":
             self.is_looping = True
             self.notes.append("■ stopped: it repeated itself")

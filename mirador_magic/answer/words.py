@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import time
 
+from mirador_magic import clean as cleaning
 from mirador_magic.answer.answer import LIVE, Answer, Missing, StageAnswer
 from mirador_magic.confidence import HELD, LOOPED, UNCALIBRATED_MOST, Band, How, band
 from mirador_magic.engines.known_models import SMOLLM2, download, offered
 from mirador_magic.residency.warmup import Warmth
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x84\x86-\x9f]")
+clean, one_line = cleaning.clean, cleaning.one_line  # every view's words go through these
 
-_SURROGATES = re.compile(r"[\ud800-\udfff]")
-_HIDDEN = re.compile("[\u00ad\u200b\u2060\ufeff\U000e0000-\U000e007f]")
-_TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
-
+SAVED = 50_000  # characters of a stage's text, and as many of its thinking, in each form
 _CELLS = 24  # of a bar
 _SENTENCE = 200  # characters of one that is shown
 
@@ -35,23 +32,11 @@ _BASIS = {
 }
 
 
-def clean(text: str) -> str:
-    """A model's text without the control characters that could steer a terminal or a page.
-
-    Halves of surrogate pairs, which no page can be made of, become the replacement character;
-    characters that hide are left out, and those that turn the direction of the text are told.
-    """
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\x85", "\n")
-    text = _CONTROLS.sub("", text)
-    if text.isascii():
+def saved(text: str) -> str:
+    """As much of a text as a notebook keeps; a longer one says where the rest is."""
+    if (more := len(text) - SAVED) <= 0:
         return text
-    text = _SURROGATES.sub("\ufffd", _HIDDEN.sub("", text))
-    return _TURNING.sub(lambda mark: f"[U+{ord(mark[0]):04X}]", text)
-
-
-def one_line(text: str) -> str:
-    """The same on a single line, for names and notes."""
-    return " ".join(clean(text).split())
+    return f"{text[:SAVED]}\n\n… and {more:,} more characters, while the kernel runs: mirador_answer.text"
 
 
 def seconds(value: float) -> str:

@@ -85,5 +85,7 @@ def _row(option: Option) -> str:
 def _packed(options: tuple[Option, ...]) -> str:
     """Many options that their settings explain: how each is typed, in a few lines."""
     glued = "  ".join(each.typed.replace(" ", "\0") for each in options)
-    lines = textwrap.wrap(glued, 100, initial_indent="  ", subsequent_indent="  ")
+    lines = textwrap.wrap(
+        glued, 100, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+    )
     return "\n".join(lines).replace("\0", " ")

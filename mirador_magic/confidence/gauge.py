@@ -14,6 +14,7 @@ WINDOW = 32  # tokens; about a sentence
 _LEAST_LOG = -10.0
 _NOTHING = -2.5  # of an answer all of whose words are little ones or were copied
 _FIRST = 3  # words
+_AROUND = 2000  # characters beside the weakest words in which their sentence is looked for
 _LINE = 200  # characters of a line that are looked at for a fence
 
 _FENCE = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?(`{3,}|~{3,})")
@@ -130,6 +131,9 @@ class Gauge:
         '' for an answer of one sentence, or one too short to have a weaker part.
         """
         began, ended = self._prose.weakest
+        base = max(0, began - _AROUND)
+        text = text[base : ended + _AROUND]
+        began, ended = began - base, ended - base
         spans = [span for span in _sentences(text) if any(map(str.isalnum, text[slice(*span)]))]
         if began == ended or len(spans) < 2:
             return ""

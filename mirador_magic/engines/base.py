@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from mirador_magic.clean import one_line
 from mirador_magic.events import StreamEnd
 from mirador_magic.stages import ModelOptions, Think, plain
 
@@ -75,6 +76,9 @@ class ModelInfo:
     away: bool = False
     spare: bool = False
     chats: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", one_line(self.name))  # a server's word
 
 
 @dataclass(frozen=True)

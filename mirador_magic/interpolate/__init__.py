@@ -3,7 +3,8 @@
 The text may be a paste from elsewhere. So what stands in braces is read, never run: names,
 attributes, subscripts, sums, and calls of a known list of methods and builtins, on values whose
 code is known not to act (`reading`). Of the notebook's own classes only stored attributes are read,
-no properties and no methods; that they write themselves (`__repr__`) is all that runs of them.
+no properties and no methods; what runs of them is how they write themselves (`__repr__`), and their
+operators where they are elements of what is added, sorted or compared (`sum`, `any`, `.mean()`).
 Everything else stays byte for byte, and so do braces in code, fenced or not (`page`, `closed`).
 """
 

@@ -19,6 +19,7 @@ _LETTERS = 0.15  # of the words in a window, at the least
 _PIECE = 64  # characters of a word that are looked at in one
 _SIGNS = 8  # different triples of signs in such a piece, at the most
 _PIECES = 2  # in a row
+_OPEN = re.compile(r"(?<![^\W\u2e80-\U0010ffff])[^\W\u2e80-\U0010ffff]++\Z|(?<![`~])[`~]++\Z")
 _PART = re.compile(r"[\u2e80-\U0010ffff]|[^\W\u2e80-\U0010ffff]+|\n|```|~~~|\|")
 
 
@@ -36,7 +37,7 @@ class Loops:
     def feed(self, text: str) -> bool:
         """Whether with this piece the text has become a loop."""
         text = self._open + text
-        cut = re.search(r"(?:[^\W\u2e80-\U0010ffff]+|[`~]+)\Z", text)
+        cut = _OPEN.search(text)
         end = cut.start() if cut else len(text)
         while len(text) - end > _PIECE:
             end += _PIECE

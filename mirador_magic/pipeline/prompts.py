@@ -41,7 +41,7 @@ _MARK = re.compile(
     r"""
       <(?= [|｜] [^\s<>|｜]+ [|｜]? > | [^\s<>|｜]+ [|｜] > )
     | \[(?= [|｜] [^\s\[\]|｜]+ [|｜] \] )
-    | <(?= /? \w+ [_:] [\w:]+ > )                          # <start_of_turn>, <tool_call>, <seed:eos>
+    | <(?= /? \w{1,60} [_:] [\w:]{1,60} > )                # <start_of_turn>, <tool_call>, <seed:eos>
     | <(?= /? (?: s | bos | eos | pad | unk | mask | sep | cls | sop | eop | eod | think | sys ) > )
     | <(?= < /? sys > > )
     | \[(?= /? (?: inst | gmask | img | think | args | call_id | system_prompt

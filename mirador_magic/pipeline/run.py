@@ -35,10 +35,8 @@ from mirador_magic.events import (
 )
 from mirador_magic.pipeline import prompts
 from mirador_magic.pipeline.excuse import Excuse
-from mirador_magic.pipeline.loops import Loops
-from mirador_magic.pipeline.received import Received
+from mirador_magic.pipeline.receiving import Receiving
 from mirador_magic.pipeline.silence import Silence
-from mirador_magic.pipeline.thoughts import Thoughts
 from mirador_magic.pipeline.watchers import Watcher
 from mirador_magic.stages import ModelStage, nearest, plain
 
@@ -206,7 +204,7 @@ class Run:
 
     async def _stream(self, engine: Engine, stage: ModelStage) -> None:
         """Receive one stage's answer; it counts for the next stages once it has come to its end."""
-        received, thoughts, loops = Received(stage, engine.label), Thoughts(), Loops()
+        received = Receiving(stage, self._receive)
         request = self._request(stage)
         if names := unknown(engine, request):
             self._emit(OptionsUnknown(self._clock(), stage.name, names))
@@ -215,22 +213,16 @@ class Run:
         excuse = Excuse(engine, request, stage, self.stages, tell, self._clock)
         async with contextlib.aclosing(stream):
             with Silence(stage.timeout, excuse, partial(_is_there, engine.label, tell)) as silence:
-                async for came in stream:
-                    (silence.heard if came.text or came.thinking else silence.lives)()
-                    for chunk in thoughts.feed(came):
-                        self._receive(stage, chunk)
-                        received.take(chunk)
-                        if loops.feed(chunk.thinking or chunk.text):
-                            received.looped()
-                            break
-                    if received.end and received.end.reason == "loop":
+                async for chunk in stream:
+                    (silence.heard if chunk.text or chunk.thinking else silence.lives)()
+                    if await received.take(chunk):
                         break
         if roomier := received.roomier():
             limit, room = stage.options.num_predict, roomier.options.num_predict
             why = f"{stage.model} thought all the same, until its limit of {limit} tokens"
             self._note(stage, f"{why}: it was asked again, with room for {room}")
             return await self._stream(engine, roomier)
-        text, end = received.answer()
+        text, end = received.whole(engine.label)
         if end.reason != "loop":  # as a draft it would be gone on with
             self._finished.append((stage.name, text))
         self._emit(StageFinished(self._clock(), stage.name, end))

@@ -108,6 +108,8 @@ class History:
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             beside = self._file.with_suffix(f".{os.getpid()}")
+            beside.unlink(missing_ok=True)
+            beside.touch(mode=0o600, exist_ok=False)  # it tells which models are asked, and when
             beside.write_text(json.dumps(known, indent=1))
             beside.replace(self._file)
         except OSError as error:

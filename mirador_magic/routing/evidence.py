@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from mirador_magic.confidence import LEAST_PAST
 
 _UNSURE = 0.1  # of its own answers were as unsure
+_MOST = 20_000  # characters of an answer that are looked at
 _ROUNDED = 1e-4  # past ones are kept so
 
 # Code, quotations and what stands in quotation marks are not what the model says of itself.
@@ -44,7 +45,7 @@ _HEDGE = re.compile(rf"^\W*(?:{_BEGINS})|{_HOLDS}", re.IGNORECASE)
 
 def hedge(text: str) -> str:
     """The first sentence in which the answer says that it may be wrong, in en, es, de or zh; or ''."""
-    for sentence in _SENTENCE.split(_OTHERS.sub(" ", text)):
+    for sentence in _SENTENCE.split(_OTHERS.sub(" ", text[:_MOST])):
         if _HEDGE.search(sentence.strip()):
             return " ".join(sentence.split())
     return ""

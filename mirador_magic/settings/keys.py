@@ -148,6 +148,13 @@ OF_A_STAGE: Mapping[str, Key] = {
     "num_predict": Key(
         "most tokens of an answer", "300", read_count, "MIRADOR_NUM_PREDICT", value="TOKENS"
     ),
+    "max_chars": Key(
+        "characters after which an answer is cut off",
+        "100000",
+        read_count,
+        "MIRADOR_MAX_CHARS",
+        value="CHARACTERS",
+    ),
     "num_ctx": Key(
         "tokens of context; model: as the model has it",
         "4096",

@@ -6,6 +6,8 @@ from typing import Any
 
 import ipywidgets
 
+from mirador_magic.views.frame import GUARD
+
 
 class BoardWidgets:
     """Makes the widgets. They share one layout, and their style by kind: each is a message more."""
@@ -19,6 +21,8 @@ class BoardWidgets:
         """A widget of this kind and of these CSS classes."""
         if kind in self._styles:
             given["style"] = self._styles[kind]
+        if issubclass(kind, ipywidgets.HTML):
+            classes = (*GUARD, *classes)
         widget = kind(layout=self.layout, _dom_classes=classes, **given)
         if widget.has_trait("style"):
             self._styles.setdefault(kind, widget.style)

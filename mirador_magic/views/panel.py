@@ -32,7 +32,7 @@ from mirador_magic.events import (
     ThinkingReceived,
 )
 from mirador_magic.kernel.io_thread import flush, send
-from mirador_magic.views import static
+from mirador_magic.views import frame, static
 from mirador_magic.views.answer_buttons import Actions, controls
 from mirador_magic.views.streaming import PATIENCE, LiveStage, PanelWidgets
 from mirador_magic.views.style import FETCH, PANEL
@@ -170,8 +170,11 @@ class Panel:
         self._timer = self._loop.call_later(seconds, self._tick, self._loop.time() + seconds)
 
     def _tick(self, due: float) -> None:
-        began = self._loop.time()
-        self._paint(self._answer())
+        began, answer = self._loop.time(), self._answer()
+        self._paint(answer)
+        for stage in answer.stages:
+            if stage.status == "done":
+                static.text_html(stage)  # now, so that the end need not make all at once
         took = self._loop.time() - began
         frame = 2 * FRAME if self._written > UNREADABLE * FRAME else FRAME
         slow = max(frame, SHARE * took, 2 * (began - due), self._behind)
@@ -233,8 +236,8 @@ class Panel:
         """The panel without widgets."""
         stages = "".join(static.stage_html(stage) for stage in self._shown(answer))
         stages += static.missing_html(answer.missing) if answer.missing else ""
-        page = f'<div class="mirador mathjax_ignore">{PANEL}{self._top(answer)}{stages}</div>'
-        return {"text/html": page, "text/plain": words.header(answer)}
+        page = f"{PANEL}{self._top(answer)}{stages}"
+        return frame.shown(page, words.header(answer), "mirador")
 
     def _top(self, answer: Answer) -> str:
         line = words.header(answer)

@@ -16,7 +16,7 @@ from mirador_magic.answer.answer import Answer, Missing, StageAnswer
 from mirador_magic.answer.compare import Comparison, compare, comparison_html
 from mirador_magic.confidence import RED
 from mirador_magic.engines.known_models import SMOLLM2
-from mirador_magic.views import markdown
+from mirador_magic.views import frame, markdown
 
 QUIET = "opacity:.7;font-size:13px"
 FAINT = "#80808055"
@@ -29,11 +29,9 @@ def bundle(answer: Answer, run: str = "", deeper: str | None = None) -> dict[str
 
     `run` is the name under which the controls know it, `deeper` the stage that could go on from it.
     """
-    return {
-        "text/html": _html(answer, run, deeper),
-        "text/markdown": _markdown(answer),
-        "text/plain": plain(answer),
-    }
+    named = [f"mirador-run-{run}"] if run else []
+    page = _html(answer, run, deeper)
+    return frame.bundle(page, plain(answer), *named, markdown=_markdown(answer))
 
 
 def header_html(text: str, buttons: str = "") -> str:
@@ -75,8 +73,13 @@ def _weakest_html(sentence: str, least: float | None) -> str:
 
 def thinking_html(text: str) -> str:
     """A model's thinking, or a piece of it."""
-    shown = html.escape(words.clean(text))
+    shown = html.escape(words.clean(words.saved(text)))
     return f'<div dir="auto" style="{QUIET};{_PLAIN_TEXT}">{shown}</div>'
+
+
+def text_html(stage: StageAnswer) -> str:
+    """A stage's text as the twin has it; made once."""
+    return markdown.render(words.saved(stage.text.strip()))
 
 
 def bar(stage: StageAnswer) -> str:
@@ -124,7 +127,7 @@ def plain(answer: Answer) -> str:
 def stands(answer: Answer) -> str:
     """Whose answer stands, where it is not the last one's; then its text, since the last is what is read."""
     why = words.standing(answer)
-    return f"{why}\n{words.clean(answer.text).strip()}" if why else ""
+    return f"{why}\n{words.clean(words.saved(answer.text.strip()))}" if why else ""
 
 
 def doubt(answer: Answer) -> str:
@@ -133,8 +136,8 @@ def doubt(answer: Answer) -> str:
 
 
 def as_written(answer: Answer) -> str:
-    """The answer's text as the model wrote it, for a copy."""
-    return answer.text.strip()
+    """The answer's Markdown as the model wrote it, for a copy: no more hides in it than on the page."""
+    return words.clean(answer.text).strip()
 
 
 def earlier_than(stage: str, answer: Answer) -> StageAnswer | None:
@@ -167,18 +170,15 @@ def told(stage: StageAnswer, answer: Answer) -> list[str]:
 
 def _html(answer: Answer, run: str, deeper: str | None) -> str:
     if answer.missing:
-        inside = f"{header_html(words.header(answer))}{missing_html(answer.missing)}"
-        return f'<div class="mirador-saved mathjax_ignore">{inside}</div>'
+        return f"{header_html(words.header(answer))}{missing_html(answer.missing)}"
     open_one = _shown(answer)
     stages = [
         _folding(stage, earlier, stage is open_one or stage.status == "failed", bool(run))
         for stage, earlier in _with_earlier(answer)
     ]
     buttons = _buttons(None if answer.doubt else deeper) if run else ""
-    named = f" mirador-run-{run}" if run else ""
     offer = f"{_standing_html(answer)}{_offer(answer, deeper if run else None)}"
-    inside = f"{header_html(words.header(answer), buttons)}{''.join(stages)}{offer}"
-    return f'<div class="mirador-saved mathjax_ignore{named}">{inside}</div>'
+    return f"{header_html(words.header(answer), buttons)}{''.join(stages)}{offer}"
 
 
 def _standing_html(answer: Answer) -> str:
@@ -244,8 +244,7 @@ def _body(stage: StageAnswer, earlier: StageAnswer | None) -> str:
         summary = f'<summary style="{QUIET};cursor:pointer">thinking</summary>'
         parts.append(f"<details>{summary}{thinking_html(stage.thinking)}</details>")
     if stage.text:
-        text = markdown.render(stage.text.strip())
-        parts.append(f'<div class="mirador-text" style="margin:6px 0">{text}</div>')
+        parts.append(frame.text_box(text_html(stage)))
     return "".join(parts) + foot_html(stage, earlier)
 
 
@@ -254,7 +253,7 @@ def _plain_head(stage: StageAnswer) -> str:
 
 
 def _shown_text(stage: StageAnswer) -> str:
-    return words.clean(stage.text).strip()
+    return words.clean(words.saved(stage.text.strip())).strip()
 
 
 def _markdown(answer: Answer) -> str:
@@ -275,7 +274,7 @@ def _markdown(answer: Answer) -> str:
 
 def _escaped(text: str) -> str:
     # a backslash before "<" is no help where bare addresses become links: they take it with them
-    return re.sub(r"([\\`*_\[\]!|~#])", r"\\\1", html.escape(text, quote=False))
+    return re.sub(r"([\\`*_\[\]!|~#$])", r"\\\1", html.escape(text, quote=False))
 
 
 def _fenced(text: str) -> str:

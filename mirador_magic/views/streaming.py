@@ -17,6 +17,7 @@ from ipywidgets.widgets.widget_string import HTMLMathStyle, HTMLStyle
 from mirador_magic.answer import words
 from mirador_magic.answer.answer import LIVE, StageAnswer
 from mirador_magic.views import static
+from mirador_magic.views.frame import GUARD, guarded
 from mirador_magic.views.markdown import MATH, LiveMarkdown
 
 SMALL = 800  # characters of HTML that are sent again for any new text
@@ -61,16 +62,16 @@ class PanelWidgets:
     def html(self, value: str = "", *classes: str) -> ipywidgets.HTML:
         look = self._look
         return self._kept(
-            ipywidgets.HTML(value, layout=look.layout, style=look.html, _dom_classes=classes)
+            ipywidgets.HTML(
+                value, layout=look.layout, style=look.html, _dom_classes=(*GUARD, *classes)
+            )
         )
 
     def math(self, value: str) -> ipywidgets.HTMLMath:
         """HTML in which the page typesets what is TeX: formulas alone, and no prices. It begins at the
         widget's own element, and sees no class of those around it."""
-        value = f'<div class="mathjax_ignore">{value}</div>'
-        return self._kept(
-            ipywidgets.HTMLMath(value, layout=self._look.layout, style=self._look.math)
-        )
+        look = self._look
+        return self._kept(ipywidgets.HTMLMath(guarded(value), layout=look.layout, style=look.math))
 
     def box(self, children: Sequence[ipywidgets.Widget], *classes: str) -> ipywidgets.VBox:
         look = self._look
@@ -185,7 +186,7 @@ class LiveStage:
 
     def __init__(self, stage: StageAnswer, kit: PanelWidgets, *, is_open: bool) -> None:
         self._kit = kit
-        self._text = Streamed(kit, LiveMarkdown(), stage.text, "mirador-text", "mathjax_ignore")
+        self._text = Streamed(kit, LiveMarkdown(), stage.text, "mirador-text", *GUARD)
         self._thinking: Streamed | None = None
         self._head = kit.html(static.head_html(stage), "mirador-head")
         self._foot: ipywidgets.HTML | None = None

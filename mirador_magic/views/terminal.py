@@ -28,6 +28,7 @@ from mirador_magic.events import (
     StageStopped,
     ThinkingReceived,
 )
+from mirador_magic.views.markdown.work import MARKDOWN, weight
 from mirador_magic.views.static import doubt, plain, stands, told
 from mirador_magic.views.terminal_markdown import markdown
 from mirador_magic.views.terminal_text import (
@@ -221,6 +222,11 @@ class _Page:
                 self._body(text)
 
     def _body(self, text: str) -> None:
+        if (
+            len(text) > MARKDOWN or weight(text) > MARKDOWN // 2
+        ):  # rich takes twice as long as a page
+            self._console.print(styled(text))
+            return
         try:
             self._console.print(markdown(text))
         except Exception:  # a renderer that stumbles must not cost the reader the text

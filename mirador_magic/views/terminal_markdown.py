@@ -31,7 +31,8 @@ def markdown(text: str) -> Markdown:
 
 
 def _known(token: Token) -> Iterator[Token]:
-    """A block's token in rich's own."""
+    """A block's token in rich's own; code that a lexer would take long for has no language."""
+    from mirador_magic.views.markdown.colours import is_short, language_of
     from mirador_magic.views.markdown.maths import written
 
     if token.type == "math_block":
@@ -40,6 +41,8 @@ def _known(token: Token) -> Iterator[Token]:
         yield token.copy(type="inline", content="", children=list(_lines(token, formula)))
         yield token.copy(type="paragraph_close", tag="p", nesting=-1)
         return
+    if token.type == "fence" and not (language_of(token.info) and is_short(token.content)):
+        token.info = ""
     if token.children is not None:
         token.children = [each for child in _bare(token.children) for each in _inline(child)]
     yield token
@@ -48,7 +51,7 @@ def _known(token: Token) -> Iterator[Token]:
 def _bare(children: list[Token]) -> Iterator[Token]:
     """Without the links that show their own address, which rich would write twice."""
     own = ""
-    for child, after in zip(children, [*children[1:], None], strict=True):
+    for child, after in zip(children, [*children[1:], None], strict=False):
         if child.type == "link_open" and after:
             bare = child.attrs["href"] == after.content
             own = "bare" if bare and child.markup != "autolink" else child.markup

@@ -101,6 +101,9 @@ def _tail(text: str, console: Console) -> Text:
     from rich.text import Text
 
     rows = max(1, console.height - 2)
-    start = text.rfind("\n", 0, max(0, len(text) - rows * console.width)) + 1
+    page = rows * console.width
+    if len(text) > 4 * page:  # of a line without an end no more than so many pages are broken
+        text = text[(len(text) - 4 * page) // page * page :]
+    start = text.rfind("\n", 0, max(0, len(text) - page)) + 1
     lines = Text(text[start:]).wrap(console, console.width)[-rows:]
     return Text("\n", no_wrap=True, overflow="crop").join(lines)

@@ -453,6 +453,15 @@ def test_the_label_knows_the_version_once_probed(server: FaultServer) -> None:
     assert engine.label == "Ollama 0.34.1-faults"
 
 
+def test_a_version_that_steers_a_terminal_does_not(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.support.fault_server.VERSION", "1\x1b]52;c;eA==\x07\x1b[2J\u202e\n2")
+    engine = OllamaEngine(server.host)
+    asyncio.run(engine.probe())
+    assert engine.label == "Ollama 1]52;c;eA==[2J[U+202E] 2"
+
+
 def test_imports_wait_until_they_are_needed(server: FaultServer) -> None:
     code = f"""
 import asyncio, sys

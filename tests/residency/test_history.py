@@ -34,6 +34,7 @@ def test_what_is_remembered_is_there_for_the_next_one(tmp_path: Path) -> None:
     assert other.effects("e", ["a", "b"], "load") == [Effect(30.0, 0.9, 0.2, 0.5)]
     assert (other.load_seconds("f", "x"), other.fit("e", ["b", "a"])) == (None, False)
     assert [each.name for each in file.parent.iterdir()] == ["history.json"]
+    assert file.stat().st_mode & 0o777 == 0o600
 
 
 def test_that_models_were_not_together_is_not_believed_for_ever(tmp_path: Path) -> None:

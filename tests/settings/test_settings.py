@@ -43,6 +43,7 @@ def test_all_that_a_stage_has_can_be_set() -> None:
         "top_p": "0.5",
         "num_predict": "7",
         "num_ctx": 512,
+        "max_chars": "9000",
         "seed": -1,
     }
     assert set(values) == set(OF_A_STAGE)
@@ -51,7 +52,7 @@ def test_all_that_a_stage_has_can_be_set() -> None:
     assert (stage.confidence, stage.think, stage.keep_alive) == (0.3, False, 60.0)
     options = stage.options
     assert (options.temperature, options.top_p, options.seed) == (1.0, 0.5, -1)
-    assert (options.num_predict, options.num_ctx) == (7, 512)
+    assert (options.num_predict, options.num_ctx, stage.max_chars) == (7, 512, 9000)
 
 
 def test_a_stage_of_ones_own_needs_a_model_and_has_one_from_toml() -> None:

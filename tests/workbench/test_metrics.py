@@ -288,6 +288,15 @@ def test_the_page_is_safe_and_needs_no_style_sheet() -> None:
         assert "\x1b" not in text and "\u001b" not in text
 
 
+def test_a_name_is_no_formula_in_a_spreadsheet() -> None:
+    model = '=HYPERLINK("http://a.example")'
+    recorded(replace(RUN, stages=(replace(QUICK, model=model), replace(DEEP, model="a-b"))))
+    names = [
+        each["name"] for each in csv.DictReader(io.StringIO(report(Session(), by="model").to_csv()))
+    ]
+    assert sorted(names) == [f"'{model}", "a-b"]
+
+
 def test_json_csv_and_frame_tell_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     recorded(RUN, COLD, PARTIAL)
     told = report(Session(), by="stage")

@@ -23,6 +23,7 @@ from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from mirador_magic.clean import one_line
 from mirador_magic.engines.base import ChatRequest, Chunk, Loaded, ModelInfo
 from mirador_magic.engines.ollama.chat import (
     body,
@@ -110,7 +111,7 @@ class OllamaEngine:
         if answer.status_code in (401, 403):
             raise denied(answer.status_code, answer.text, self.host, self._sent)
         try:
-            self._version = str(answer.json()["version"])
+            self._version = one_line(str(answer.json()["version"]))[:40]
         except (ValueError, TypeError, LookupError):
             raise EngineUnavailable(
                 f"what answers at {self.host} tells no Ollama version (HTTP {answer.status_code})",

@@ -42,6 +42,7 @@ from mirador_magic.errors import (
 
 EXAMPLE = "%mirador pull hf:Qwen/Qwen3-0.6B-GGUF/Qwen3-0.6B-Q8_0.gguf"
 
+_OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _TELL_SECONDS = 0.1
 _REPO = r"\w(?:[\w.-]{0,94}\w)?"  # as the hub has it: no dot or dash at either end
 _FILE = r"\w[\w.+-]{0,199}"
@@ -171,14 +172,17 @@ def _prepare(part: Path, target: Path, size: int | None) -> IO[bytes] | None:
     with _locked(part):
         if size is not None and _size(target) == size:
             return None
-        part.touch()
+        if part.is_symlink():  # to a file of somebody's, which is not to be written
+            part.unlink()
+        file = os.fdopen(os.open(part, _OPEN, 0o666), "r+b")
         for outdated in set(part.parent.glob(f"{part.name.partition('-')[0]}-*.part")) - {part}:
             outdated.unlink()
         if size is None or part.stat().st_size > size:
-            os.truncate(part, 0)
+            file.truncate(0)
         if (size or 0) - part.stat().st_size > shutil.disk_usage(part.parent).free:
+            file.close()
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return part.open("r+b")
+        return file
 
 
 def _locked(part: Path) -> AbstractContextManager[object]:

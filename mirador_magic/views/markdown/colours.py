@@ -24,6 +24,7 @@ STYLE = (
     )
     + "\n.mirador-text code .c {opacity:.75}"
 )
+_LONG = re.compile(r"\w{61}|[^\n]{161}")  # a word, or a line, that takes a lexer its square
 # no more than these: each lexer is a set of regular expressions that a text may make slow
 LANGUAGES = """
 bash batch c c# c++ cmake cpp cs csharp css cuda dart diff docker dockerfile elixir erlang f#
@@ -39,11 +40,21 @@ def escaped(text: str) -> str:
     return html.escape(words.clean(text), quote=False)
 
 
-def coloured(code: str, info: str) -> str:
-    """Code by what its parts are; plain where the language is not known."""
+def is_short(code: str) -> bool:
+    """Of short words and lines, and not the same over and over: what takes a lexer its square."""
+    return not _LONG.search(code) and len(code) <= 10 * len(zlib.compress(code.encode()))
+
+
+def language_of(info: str) -> str:
+    """The language that a fence names; '' where it is none of those known."""
     name = re.match(r"\W*([\w+#-]*)", info)
     language = name[1].lower() if name else ""
-    if language not in LANGUAGES.split():
+    return language if language in LANGUAGES.split() else ""
+
+
+def coloured(code: str, info: str) -> str:
+    """Code by what its parts are; plain where the language is not known."""
+    if not (language := language_of(info)):
         return escaped(code)
     pieces = []
     while code:
@@ -53,8 +64,7 @@ def coloured(code: str, info: str) -> str:
 
 
 def _lexed(code: str, lexer: Any) -> str:
-    """Short, and not the same over and over: what takes a lexer the square of its length."""
-    if len(code) > 10 * len(zlib.compress(code.encode())):
+    if not is_short(code):
         return escaped(code)
     parts = itertools.groupby(lexer.get_tokens(code), lambda part: _kind(part[0]))
     return "".join(

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Callable
 
 from markdown_it.token import Token
 
 from mirador_magic.answer import words
 from mirador_magic.views.markdown.colours import coloured, escaped
+from mirador_magic.views.markdown.tex import may_be
 
 MATH = "mirador-math"  # class of an element that holds TeX
 
 
 def html_of(tokens: list[Token]) -> str:
     return "".join(map(_tag, tokens))
+
+
+TOLD = "long, so plain from here on:"
+
+
+def plain(text: str, *, begins: bool = False) -> str:
+    """Text as it was written, where it is too long for anything else; told where that begins."""
+    told = f'<div style="opacity:.7;font-size:13px">{TOLD}</div>'
+    shown = f'<div{_AUTO} style="white-space:pre-wrap;overflow-wrap:anywhere">{escaped(text)}</div>'
+    return (told if begins else "") + (shown if text else "")
 
 
 def _tag(token: Token) -> str:
@@ -77,18 +87,10 @@ def _link_open(token: Token) -> str:
     return f'<a href="{address}" {how} title="{address}">'
 
 
-_LOADS = re.compile(
-    r"\\(?:(?:html|require|provide|Declare|Newext|(?:re)?new(?!line))[A-Za-z]*|href|url|unicode|U"
-    r"|style|class|cssId|data|includegraphics|bbox|mmlToken|(?:eq)?ref|(?:math|text)tip|toggle"
-    r"|let|[gex]?def)(?![A-Za-z])"
-)
-_ENDS = re.compile(r"(?<!\\)(?:\\\\)*\\[()\[\]]")  # \( \) \[ \], but not a new line's \\[2pt]
-
-
 def _math(token: Token) -> str:
-    """TeX for the page's MathJax, unless it could load, link, define or leave the formula."""
+    """TeX for the page's MathJax, where all of it may be."""
     tex = token.content.strip()
-    if _LOADS.search(tex) or _ENDS.search(tex):
+    if not may_be(tex):
         return f"<code>{escaped(tex)}</code>"
     tag = "div" if token.type == "math_block" else "span"
     begin, end = ("\\(", "\\)") if token.type == "math_inline" else ("\\[", "\\]")
@@ -102,7 +104,8 @@ def _code(token: Token) -> str:
     if more and not token.content:
         return ""
     copy = "" if more else _COPY
-    code, margin = coloured(token.content, token.info), "0" if more else ".5em 0 0"
+    info = "" if token.meta.get("plain") else token.info
+    code, margin = coloured(token.content, info), "0" if more else ".5em 0 0"
     return (
         f'<div class="mirador-code" data-fence="{number}" style="margin:{margin}">{copy}'
         f'<pre style="margin:0;overflow-x:auto"><code>{code}</code></pre></div>'

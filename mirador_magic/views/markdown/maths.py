@@ -8,34 +8,33 @@ import re
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 
+from mirador_magic.views.markdown.tex import ENVIRONMENT
+
+LINES = 60  # of a formula, at the most
 HELD = 1000  # characters of a formula on its own lines that may be held back until it is whole
 
-_ENVIRONMENT = (
-    r"(?:equation|align|alignat|aligned|alignedat|gather|gathered|multline|eqnarray|flalign|split"
-    r"|d?cases|rcases|array|subarray|(?:small)?matrix|[pbBvV]matrix)\*?"
-)
 FORMULA = (
     r"\$\$(?!\$)(?P<dollars>.{1,1000}?)\$\$|\\\[(?P<display>.{1,1000}?)\\\]"
     r"|(?<!\d)\$(?![\s$])(?P<dollar>(?:\\.|[^\\$]){1,1000}?)(?<!\s)\$(?!\d)"
     r"|\\\((?P<inline>.{1,1000}?)\\\)"
-    rf"|(?P<whole>\\begin\{{(?P<name>{_ENVIRONMENT})\}}.{{0,1000}}?\\end\{{(?P=name)\}})"
+    rf"|(?P<whole>\\begin\{{(?P<name>{ENVIRONMENT})\}}.{{0,1000}}?\\end\{{(?P=name)\}})"
 )
 _TEX = re.compile(FORMULA, re.DOTALL)
 _OPENER = re.compile(r"\$\$|\\\[|\\begin\{([A-Za-z]+\*?)\}")
 _MARK = re.compile(r"\\[()\[\]]")
-_MATHS = re.compile(_ENVIRONMENT)
+_MATHS = re.compile(ENVIRONMENT)
 
 
 def paragraph(state: StateBlock, begin: int, end: int) -> int:
     """The line where what begins here ends at the latest."""
-    lines = range(begin + 1, min(end, begin + 60))
+    lines = range(begin + 1, min(end, begin + LINES))
     inside = (not state.isEmpty(n) and state.sCount[n] >= state.blkIndent for n in lines)
     return begin + 1 + len(list(itertools.takewhile(bool, inside)))
 
 
 def _section(state: StateBlock, begin: int, end: int) -> int:
     """The same of what may have empty lines in it."""
-    lines = range(begin + 1, min(end, begin + 60))
+    lines = range(begin + 1, min(end, begin + LINES))
     inside = (state.isEmpty(n) or state.sCount[n] >= state.blkIndent for n in lines)
     return begin + 1 + len(list(itertools.takewhile(bool, inside)))
 
@@ -53,6 +52,9 @@ def math_block(state: StateBlock, begin: int, end: int, silent: bool) -> bool:
     if silent:
         return True
     closer = {"$$": "$$", "\\[": "\\]"}.get(opener[0], f"\\end{{{opener[1]}}}")
+    last_line = state.eMarks[min(end, begin + LINES) - 1]
+    if not state.env["live"] and state.src.find(closer, opener.end(), last_line) < 0:
+        return False
     is_alone = not state.src[opener.end() : state.eMarks[begin]].strip() or opener[0] != "$$"
     stop = (_section if is_alone else paragraph)(state, begin, end)
     text = state.getLines(begin, stop, state.blkIndent, False).lstrip()[len(opener[0]) :]

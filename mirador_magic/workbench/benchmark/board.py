@@ -13,6 +13,7 @@ import base64
 from IPython.core.display_functions import DisplayHandle
 
 from mirador_magic.kernel.loop import ipykernel_version
+from mirador_magic.views import frame
 from mirador_magic.views.streaming import PanelWidgets
 from mirador_magic.views.style import PANEL
 from mirador_magic.workbench.benchmark import sheet
@@ -72,8 +73,8 @@ def show(result: Measured) -> None:
 def _bundle(result: Measured, *, plotted: bool) -> dict[str, str]:
     if not result.points:
         nothing = "mirador benchmark: nothing was measured"
-        return {"text/html": f"<div>{nothing}</div>", "text/plain": nothing}
-    return {"text/html": sheet.page(result, plotted=plotted), "text/plain": sheet.text(result)}
+        return frame.bundle(nothing, nothing)
+    return frame.bundle(sheet.page(result, plotted=plotted), sheet.text(result))
 
 
 def _image(result: Measured) -> dict[str, str] | None:

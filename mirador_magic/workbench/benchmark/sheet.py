@@ -44,13 +44,14 @@ def live(result: Measured, seconds_left: float | None, doing: str) -> str:
     )
     told = f"{len(result.points)} of {result.planned} runs · {left(seconds_left)}"
     rows = figures.rows(result)
-    return _framed(
+    parts = (
         _quiet(_head(result), extra="padding-right:80px"),
         bar,
         _quiet(f"{told} · {_short(doing)}" if doing else told),
         _html_table(HEAD, _cells(rows), _lengths(rows)),
         dots(result),
     )
+    return "".join(parts)
 
 
 def page(result: Measured, *, plotted: bool) -> str:
@@ -66,7 +67,7 @@ def page(result: Measured, *, plotted: bool) -> str:
         plot = html.escape(text_plot(result))
         parts.append(f'<pre style="line-height:1.25;overflow:auto">{plot}</pre>')
     parts += [_quiet(line) for line in _foot(result)]
-    return _framed(*parts)
+    return "".join(parts)
 
 
 def text(result: Measured) -> str:
@@ -204,10 +205,6 @@ def _lengths(rows: Sequence[Row]) -> list[tuple[int, float]]:
     values = [row.useful.value if row.useful else 0.0 for row in rows]
     most = max(values, default=0.0)
     return [(2, value / most) for value in values] if most else []
-
-
-def _framed(*parts: str) -> str:
-    return f'<div class="mirador-saved mathjax_ignore">{"".join(parts)}</div>'
 
 
 def _quiet(text: str, extra: str = "") -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mirador_magic.views import frame
 from mirador_magic.workbench.calibrate import kept
 from mirador_magic.workbench.calibrate.figures import Bin, Figures, auroc, bins, figures, spread
 from mirador_magic.workbench.calibrate.fit import Point, fitted, lacks
@@ -80,7 +81,7 @@ class Report:
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         page = "".join(map(_html, self.judgements)) or html.escape(str(self))
-        return {"text/html": f"<div>{page}</div>", "text/plain": str(self)}
+        return frame.bundle(page, str(self))
 
     def figure(self) -> Figure:
         """The reliability diagrams as a matplotlib figure. Raises ImportError without matplotlib."""

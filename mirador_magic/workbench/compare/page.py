@@ -13,7 +13,7 @@ from mirador_magic.answer import words
 from mirador_magic.answer.answer import StageAnswer
 from mirador_magic.answer.compare import compare
 from mirador_magic.pipeline.metrics import StageMetrics
-from mirador_magic.views import static
+from mirador_magic.views import frame, static
 from mirador_magic.workbench.compare.columns import Column, Columns
 
 NARROWEST = 280  # px of a column; narrower ones stand below each other
@@ -26,7 +26,8 @@ _QUESTION = 70  # characters of it that are told
 
 def bundle(result: Columns, run: str = "") -> dict[str, str]:
     """The MIME bundle. `run` is the name under which the controls know it, '' without buttons."""
-    return {"text/html": _html(result, run), "text/plain": plain(result)}
+    named = [f"mirador-run-{run}"] if run else []
+    return frame.bundle(_html(result, run), plain(result), *named)
 
 
 def plain(result: Columns) -> str:
@@ -92,9 +93,7 @@ def _html(result: Columns, run: str) -> str:
         f'<div style="{_SIDE}">{side(result, each)}{_button(result, place) if run else ""}</div>'
         for place, each in enumerate(result.columns)
     )
-    named = f" mirador-run-{run}" if run else ""
-    inside = f'{static.header_html(header(result))}<div style="{_SIDES}">{columns}</div>'
-    return f'<div class="mirador-saved mathjax_ignore{named}">{inside}</div>'
+    return f'{static.header_html(header(result))}<div style="{_SIDES}">{columns}</div>'
 
 
 def _button(result: Columns, place: int) -> str:

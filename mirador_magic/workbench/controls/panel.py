@@ -16,6 +16,7 @@ from mirador_magic.settings.settings import Settings
 from mirador_magic.settings.values import engines
 from mirador_magic.settings.written import written
 from mirador_magic.stages import ModelStage
+from mirador_magic.views import frame
 from mirador_magic.views.board_widgets import BoardWidgets
 from mirador_magic.views.static import QUIET
 from mirador_magic.workbench.controls.kit import STYLE, Row
@@ -177,7 +178,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets tells no types
         lines = [route, f"engine: {self.engine.value}", *stages]
         plain_text = "\n".join(map(words.one_line, [_TWIN, *lines]))
         shown = "".join(f"<div>{html.escape(line)}</div>" for line in plain_text.splitlines())
-        return {"text/html": f'<div style="{QUIET}">{shown}</div>', "text/plain": plain_text}
+        return frame.bundle(f'<div style="{QUIET}">{shown}</div>', plain_text)
 
     def close(self) -> None:
         """Put text in its place."""

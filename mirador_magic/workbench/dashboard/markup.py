@@ -7,6 +7,7 @@ import time
 from itertools import groupby
 
 from mirador_magic.answer import words
+from mirador_magic.views import frame
 from mirador_magic.views.static import QUIET
 from mirador_magic.workbench.dashboard.board import (
     IDLE,
@@ -56,10 +57,7 @@ def twin(board: Board, now: float) -> dict[str, str]:
     head = f"as of {at}; {_AGAIN}"
     quiet = f'<div style="{QUIET};margin:2px 0 8px">{TITLE} · {head}</div>'
     inside = f"{quiet}{past_html(board.figures, now)}{foot_html(board)}"
-    return {
-        "text/html": f'<div class="mirador-saved mathjax_ignore">{inside}</div>',
-        "text/plain": f"{plain(board, now)}\n{head}",
-    }
+    return frame.bundle(inside, f"{plain(board, now)}\n{head}")
 
 
 def _going(going: Going) -> str:

@@ -22,6 +22,8 @@ _COUNTS = ("count", "answered", "partial", "failed", "stopped", "success", "unde
 _TOKENS = ("prompt_tokens", "output_tokens", "colds", "swaps")
 _SPREADS = ("first", "warm", "cold", "total", "tpot")
 
+_FORMULA = ("=", "+", "-", "@")  # begins one, in a spreadsheet
+
 
 @dataclass(frozen=True)
 class Figures:
@@ -44,7 +46,9 @@ class Figures:
         text = io.StringIO()
         writer = csv.DictWriter(text, list(_columns()), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(self.records())
+        for record in self.records():
+            name = str(record["name"])  # a spreadsheet takes such a one for a formula
+            writer.writerow(record | {"name": f"'{name}" if name.startswith(_FORMULA) else name})
         return text.getvalue()
 
     def to_dataframe(self) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mirador_magic.views import frame
 from mirador_magic.workbench.metrics.figures import Figures
 from mirador_magic.workbench.metrics.table import as_html, as_text
 
@@ -17,4 +18,4 @@ class Report(Figures):
     __repr__ = __str__
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        return {"text/html": as_html(self), "text/plain": str(self)}
+        return frame.bundle(as_html(self), str(self))

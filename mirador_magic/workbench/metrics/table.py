@@ -48,7 +48,7 @@ def as_text(report: Figures) -> str:
 def as_html(report: Figures) -> str:
     """The report for a notebook, which needs no kernel, no script and no style sheet."""
     title = f'<div style="{QUIET};margin:2px 0 8px">{html.escape(_title(report))}</div>'
-    return f'<div class="mathjax_ignore">{title}{"".join(map(_html, _tables(report)))}</div>'
+    return f"{title}{''.join(map(_html, _tables(report)))}"
 
 
 def _title(report: Figures) -> str:

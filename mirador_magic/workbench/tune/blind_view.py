@@ -8,7 +8,7 @@ import html
 import ipywidgets
 
 from mirador_magic.answer import words
-from mirador_magic.views import markdown
+from mirador_magic.views import frame, markdown
 from mirador_magic.views.static import QUIET
 from mirador_magic.workbench.tune.board import Board
 from mirador_magic.workbench.tune.cards import Cards
@@ -64,4 +64,4 @@ class BlindView(Board):
             return self.blind.table._repr_mimebundle_()
         rated, all_ = len(self.blind.ratings), len(self.blind)
         told = f"{rated} of {all_} answers are rated: run this cell to rate them without names"
-        return {"text/html": f"<div>{html.escape(told)}</div>", "text/plain": told}
+        return frame.bundle(html.escape(told), told)

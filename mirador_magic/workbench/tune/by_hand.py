@@ -19,7 +19,7 @@ from mirador_magic.session.handle import Handle
 from mirador_magic.session.session import Request, Session
 from mirador_magic.settings.settings import Layer
 from mirador_magic.stages import choose
-from mirador_magic.views import static
+from mirador_magic.views import frame, static
 from mirador_magic.views.panel import Further, Panel
 from mirador_magic.workbench.tune import permanent, sheet
 from mirador_magic.workbench.tune.board import Board
@@ -222,7 +222,7 @@ class Tuner(Board):
     def _ipython_display_(self, **_: object) -> None:
         super()._ipython_display_()
         self._below = (DisplayHandle(), DisplayHandle())
-        empty = {"text/html": "", "text/plain": ""}
+        empty = frame.bundle("", "")
         self._below[0].display(empty, raw=True)
         self._below[1].display(self._sheet(), raw=True)
 
@@ -231,10 +231,7 @@ class Tuner(Board):
         fields = [f"{key}: {value}" for key, value in self.fields.shown.items()]
         rows = [(short(each, 200),) for each in fields]
         head = f"mirador tuner of {self.stage}: run this cell to go on"
-        return {
-            "text/html": sheet.html_of([head], rows),
-            "text/plain": sheet.text_of([head], rows),
-        }
+        return frame.bundle(sheet.html_of([head], rows), sheet.text_of([head], rows))
 
     def close(self) -> None:
         """End the run, and put text in the place of the controls."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import ipywidgets
 
 from mirador_magic.kernel.loop import ipykernel_version
+from mirador_magic.views import frame
 from mirador_magic.views.static import QUIET
 from mirador_magic.workbench.tune.board import Board
 from mirador_magic.workbench.tune.grid import Progress
@@ -58,7 +59,7 @@ class Live(Board):
     def twin(self) -> dict[str, str]:
         style = f"{QUIET};white-space:pre-wrap"
         shown = f'<div style="{style}">{html.escape(self._told)}</div>'
-        return {"text/html": shown, "text/plain": self._told}
+        return frame.bundle(shown, self._told)
 
 
 def bar_html(progress: Progress) -> str:

@@ -6,6 +6,7 @@ import html
 from collections.abc import Mapping, Sequence
 
 from mirador_magic.answer import words
+from mirador_magic.views import frame
 from mirador_magic.views.static import QUIET
 from mirador_magic.workbench.tune.tries import Try, changed, short
 
@@ -83,7 +84,7 @@ def bundle(
     for heading, each in (more or {}).items():
         page += code_html(heading, each)
         text += f"\n\n{heading}\n{each}"
-    return {"text/html": page, "text/plain": text}
+    return frame.bundle(page, text)
 
 
 def answers_html(tries: Sequence[Try]) -> str:

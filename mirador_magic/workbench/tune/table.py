@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mirador_magic.answer import words
 from mirador_magic.errors import UsageError
+from mirador_magic.views import frame
 from mirador_magic.workbench.intervals import Interval
 from mirador_magic.workbench.tune import sheet
 from mirador_magic.workbench.tune.plan import Plan
@@ -116,7 +117,7 @@ class Table:
         table = sheet.html_of(HEADS, self._summary(), self.title)
         lines = "".join(f"<div>{html.escape(line)}</div>" for line in self.told())
         page = f"{table}{lines}{sheet.answers_html(self.tries)}"
-        return {"text/html": f"<div>{page}</div>", "text/plain": str(self)}
+        return frame.bundle(page, str(self))
 
     @property
     def title(self) -> str:

@@ -188,6 +188,19 @@ def test_a_download_that_broke_off_goes_on_where_it_stopped(hub: Hub, tmp_path: 
     ]
 
 
+def test_no_link_in_a_parts_place_is_followed(hub: Hub, tmp_path: Path) -> None:
+    model, folder, mine = source(hub, "acme/breaks"), tmp_path / "models", tmp_path / "mine.txt"
+    mine.write_text("my own")
+    hub.cut = 100_000
+    failure(model, folder)
+    (part,) = (folder / ".pull").glob("*.part")
+    part.unlink()
+    part.symlink_to(mine)
+    fetch(model, folder)
+    assert (folder / "model.gguf").read_bytes() == MODEL
+    assert mine.read_text() == "my own" and not (folder / "model.gguf").is_symlink()
+
+
 def test_a_beginning_that_was_damaged_is_noticed_in_the_end(hub: Hub, tmp_path: Path) -> None:
     model = source(hub, "acme/breaks")
     hub.cut = 100_000
