@@ -10,7 +10,7 @@ import re
 from mirador_magic.views.markdown.cut import MOST
 
 MARKDOWN = 36_000  # characters that are drawn as Markdown, by weight
-SIGN = 8  # characters, beside itself, that a sign weighs
+SIGN = 12  # characters, beside itself, that a sign weighs
 TOKENS = 8000  # of the parser's; prose has some 75 in a thousand characters
 LEXED = 10_000  # characters of code that have colours
 
