@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import mirador_magic
+from importlib.metadata import version as version_of
+
 from mirador_magic.commands.line import Line
 from mirador_magic.commands.manual import manual
 from mirador_magic.session.session import Session
@@ -13,4 +14,4 @@ async def verb(session: Session, read: Line) -> None:
 
 
 async def version(session: Session, read: Line) -> None:
-    print(f"mirador {mirador_magic.__version__}")
+    print(f"mirador {version_of('mirador-magic')}")
