@@ -21,6 +21,10 @@ Place = tuple[object, ...]
 
 _AT_HOST = "auto, at a host that was named"
 
+_SMALL = (
+    "a small one, of 0.6 billion parameters: ollama pull qwen3:0.6b; "
+    "those of the stages: %mirador provision"
+)
 _DOES = ("probe", "models", "resident", "load", "unload", "stream", "aclose")  # see base.Engine
 
 
@@ -68,7 +72,7 @@ class Engines:
             name = _AT_HOST
         key = name, _place(name, settings)
         if key not in self._answering:
-            find = {"auto": self._auto, _AT_HOST: self._at_host}.get(name)
+            find = {"auto": self._auto, _AT_HOST: self._at_host, "ollama": self.ollama}.get(name)
             self._answering[key] = await (find(settings) if find else self._probed(name, settings))
         engine = self._answering[key]
         if isinstance(engine, EmbeddedEngine) and not engine.has_any(models):
@@ -115,7 +119,7 @@ class Engines:
         models = await ollama.models()
         if not any(model.chats for model in models):
             which = "no model to chat with" if models else "no model"
-            raise EngineUnavailable(f"{ollama.label} has {which}", "%mirador provision")
+            raise EngineUnavailable(f"{ollama.label} has {which}", _SMALL)
         return ollama
 
 

@@ -9,9 +9,10 @@ import pytest
 
 import mirador_magic
 from mirador_magic import Script, ScriptedEngine
-from mirador_magic.errors import UsageError
+from mirador_magic.errors import EngineUnavailable, UsageError
 from mirador_magic.session.session import Session
 from mirador_magic.stages import DEFAULT_STAGES
+from tests.support.fault_server import FaultServer
 
 
 @pytest.fixture
@@ -56,3 +57,14 @@ def test_an_answer_that_was_not_awaited_says_so(session: Session, name: str) -> 
         with pytest.raises(UsageError) as raised:
             getattr(mirador_magic.ask("why?"), name)
     assert str(raised.value) == f"ask() has not been awaited → (await ask(…)).{name}"
+
+
+def test_an_ollama_without_a_model_is_one_line_with_a_small_one_to_pull(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FaultServer({}) as server:
+        monkeypatch.setenv("OLLAMA_HOST", server.host)
+        with pytest.raises(EngineUnavailable) as raised:
+            asyncio.run(mirador_magic.ask("why?"))
+    assert "has no model → a small one" in str(raised.value)
+    assert "ollama pull qwen3:0.6b" in raised.value.cure
