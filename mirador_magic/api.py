@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from mirador_magic.engines.ollama.models import Installing
 from mirador_magic.engines.provision import Need
 from mirador_magic.residency.warmup import Warmth
 from mirador_magic.routing.router import Complexity
+from mirador_magic.session.coming import Coming
 from mirador_magic.session.session import Request, current
 from mirador_magic.settings import settings as settings_
 from mirador_magic.stages import ModelStage
@@ -20,21 +21,31 @@ if TYPE_CHECKING:
     from mirador_magic.workbench.doctor import Finding
 
 
-async def ask(
+def ask(
     question: str,
     *,
     stages: Sequence[str] | None = None,
     depth: Complexity | None = None,
     follow: bool = False,
     **settings: object,
-) -> Answer:
-    """The answer to a question, once all of its stages are through.
+) -> Coming:
+    """To be awaited, `await ask("why?")`: the answer to a question, once all of its stages are through.
 
     `stages` names them; without it `depth` ("simple", "medium", "complex") does, or the question's own
     route. `follow` continues the conversation of the last answer. `settings` hold for this question:
     `ask("why?", engine="embedded", temperature=0.1)`. Raises the first cause where every stage failed;
     a cancel, such as the kernel's interrupt, ends the run.
     """
+    return Coming(_answer(question, stages, depth, follow, settings))
+
+
+async def _answer(
+    question: str,
+    stages: Sequence[str] | None,
+    depth: Complexity | None,
+    follow: bool,
+    settings: Mapping[str, object],
+) -> Answer:
     session = current()
     request = Request(
         question,
@@ -71,8 +82,12 @@ def reset() -> None:
 
 
 def use_engine(engine: Engine) -> None:
-    """Run on this engine where its name is asked for: Ollama at another host, a script of yours."""
-    current().use(engine)
+    """Ask this engine from now on: Ollama at another host, a script of yours.
+
+    `configure(engine="auto")` or a cell's `--engine` asks another one; this one stays in the place of
+    those of its name.
+    """
+    current().choose(engine)
 
 
 def add_stage(stage: ModelStage) -> None:

@@ -19,6 +19,8 @@ from mirador_magic.settings.values import ENGINES
 
 Place = tuple[object, ...]
 
+_AT_HOST = "auto, at a host that was named"
+
 _DOES = ("probe", "models", "resident", "load", "unload", "stream", "aclose")  # see base.Engine
 
 
@@ -54,10 +56,12 @@ class Engines:
 
         Raises NoModel where it is the embedded one and has none, nor a file that `models` names.
         """
+        if name == "auto" and _names_a_host(settings):
+            name = _AT_HOST
         key = name, _place(name, settings)
         if key not in self._answering:
-            found = self._auto(settings) if name == "auto" else self._probed(name, settings)
-            self._answering[key] = await found
+            find = {"auto": self._auto, _AT_HOST: self._at_host}.get(name)
+            self._answering[key] = await (find(settings) if find else self._probed(name, settings))
         engine = self._answering[key]
         if isinstance(engine, EmbeddedEngine) and not engine.has_any(models):
             del self._answering[key]  # there may be an Ollama the next time
@@ -89,6 +93,14 @@ class Engines:
                     f"{without.what}, and {neither.what}", f"{without.cure}, or {neither.cure}"
                 ) from neither
 
+    async def _at_host(self, settings: Settings) -> Engine:
+        """Ollama at the host that was named, and nothing in its place."""
+        try:
+            return await self.ollama(settings)
+        except EngineUnavailable as error:
+            cure = f"{error.cure}, or leave out the host, or choose --engine embedded"
+            raise EngineUnavailable(error.what, cure) from error
+
     async def ollama(self, settings: Settings) -> Engine:
         """Ollama, known to answer and to have a model. Raises EngineUnavailable."""
         ollama = await self._probed("ollama", settings)
@@ -112,10 +124,21 @@ def _no_model(folder: Path, without: EngineUnavailable | None) -> NoModel:
     )
 
 
+def _names_a_host(settings: Settings) -> bool:
+    """Whether the user named one to Mirador; OLLAMA_HOST only says where an Ollama would be."""
+    host = settings.given("host")
+    return bool(host.value) and host.source != "OLLAMA_HOST"
+
+
 def _place(name: str, settings: Settings) -> Place:
     """What an engine is made of, so that other settings make another one."""
     ollama, embedded = (settings["host"],), (settings["models"], settings["pace"])
-    return {"ollama": ollama, "embedded": embedded, "auto": ollama + embedded}.get(name, ())
+    return {
+        "ollama": ollama,
+        _AT_HOST: ollama,
+        "embedded": embedded,
+        "auto": ollama + embedded,
+    }.get(name, ())
 
 
 def _new(name: str, settings: Settings) -> Engine:

@@ -114,6 +114,7 @@ class Session:
     def reset(self) -> None:
         """Forget what was asked: the next question continues nothing."""
         self.asked.clear()
+        self.last = None
 
     def conversation(self) -> tuple[tuple[str, str], ...]:
         """The conversation up to the last answer. Raises UsageError where there is none."""
@@ -130,6 +131,11 @@ class Session:
     def use(self, engine: Engine) -> None:
         """Put this engine in the place of the one of its name, for the runs that start from now on."""
         self.engines.use(engine)
+
+    def choose(self, engine: Engine) -> None:
+        """Use this engine, and ask it wherever no other is named."""
+        self.use(engine)
+        self.notebook |= {"engine": settings_.Given(engine.name, "use_engine()")}
 
     def start(
         self, request: Request, past: Answer | None = None, *, awaits: bool = False

@@ -222,6 +222,8 @@ def test_a_pipe_that_nobody_writes_to_is_told_that_it_is_waited_for(
         (("route",), 2, "mirador: mirador route: of which question?"),
         (("--model", "none", "--fast", "why"), 1, "mirador: the scripted engine has no script for"),
         (("serve-check", "--engine", "ollama", "--host", "127.0.0.1:9"), 1, "mirador: Ollama does"),
+        (("serve-check", "--engine", "auto", "--host", "127.0.0.1:9"), 1, "mirador: Ollama does"),
+        (("--engine", "auto", "--host", "127.0.0.1:9", "why"), 1, "mirador: Ollama does not"),
     ],
 )
 def test_an_error_is_one_line_and_a_code(

@@ -257,5 +257,5 @@ def test_python_says_the_same_as_the_magic(daily: Kernel) -> None:
     )
     assert daily.value("route('What is 2+2?').complexity") == "'simple'"
     assert daily.value("[row.source for row in in_force() if row.name == 'engine']") == (
-        "['MIRADOR_ENGINE']"
+        "['use_engine()']"
     )
