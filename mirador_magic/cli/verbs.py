@@ -112,6 +112,13 @@ def _fetching() -> Callable[[Progress], None]:
     return ProgressLine(in_notebook=False)
 
 
+async def help_(session: Session, read: Line) -> int:
+    from mirador_magic.cli.argv import VERBS, parser
+
+    print(parser(VERBS["ask"]).format_help(), end="")
+    return 0
+
+
 async def serve_check(session: Session, read: Line) -> int:
     engine = await session.engine()
     models = [each for each in await engine.models() if each.chats]

@@ -261,6 +261,21 @@ COMMANDS = (
         "commands.endpoints:verb",
     ),
     Command(
+        "help",
+        "the manual",
+        "commands.about:help_",
+        "cli.verbs:help_",
+        alone=True,
+        also=("--help", "-h"),
+    ),
+    Command(
+        "version",
+        "Mirador's version",
+        "commands.about:version",
+        alone=True,
+        also=("--version", "-V"),
+    ),
+    Command(
         "serve-check",
         "whether an engine answers and has a model: 0 or 1",
         shell="cli.verbs:serve_check",

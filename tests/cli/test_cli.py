@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import mirador_magic
 from mirador_magic import Script, ScriptedEngine
 from mirador_magic.cli import main
 from mirador_magic.cli.argv import VERBS, parser, read
@@ -219,6 +220,14 @@ def test_a_pipe_that_nobody_writes_to_is_told_that_it_is_waited_for(
             2,
             "mirador: mirador settings takes no text → to ask it: mirador ask",
         ),
+        (("last",), 2, "mirador: last is a verb of a notebook → to ask it: mirador ask last"),
+        (("stats",), 2, "mirador: there is no verb stats → did you mean mirador status? To ask"),
+        (
+            ("--stages", "quick", "why"),
+            2,
+            "mirador: there is no stage 'quick'; there are: quick_response, deep_analysis, synthesis "
+            + "→ did you mean quick_response?",
+        ),
         (("route",), 2, "mirador: mirador route: of which question?"),
         (("--model", "none", "--fast", "why"), 1, "mirador: the scripted engine has no script for"),
         (("serve-check", "--engine", "ollama", "--host", "127.0.0.1:9"), 1, "mirador: Ollama does"),
@@ -234,6 +243,12 @@ def test_an_error_is_one_line_and_a_code(
     assert done.err.startswith(said)
     assert "%" not in done.err
     assert done.err.count("\n") == 1 or not words
+
+
+@pytest.mark.parametrize("said", ["version", "--version", "-V"])
+def test_it_tells_its_version(mirador: Shell, said: str) -> None:
+    assert mirador(said) == Done(0, f"mirador {mirador_magic.__version__}\n", "")
+    assert mirador("--fast", "help", "me").code == 0
 
 
 def test_some_stages_may_fail_and_no_models_word_steers_a_terminal(mirador: Shell) -> None:

@@ -1,0 +1,18 @@
+"""`%mirador help` and `version`."""
+
+from __future__ import annotations
+
+from mirador_magic.commands.line import Line
+from mirador_magic.session.session import Session
+
+
+async def help_(session: Session, read: Line) -> None:
+    from mirador_magic.commands.manual import manual
+
+    print(manual())
+
+
+async def version(session: Session, read: Line) -> None:
+    import mirador_magic
+
+    print(f"mirador {mirador_magic.__version__}")
