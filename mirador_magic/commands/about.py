@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 from mirador_magic.commands.line import Line
 from mirador_magic.session.session import Session
 
@@ -13,6 +15,5 @@ async def help_(session: Session, read: Line) -> None:
 
 
 async def version(session: Session, read: Line) -> None:
-    import mirador_magic
-
-    print(f"mirador {mirador_magic.__version__}")
+    # By name: the package's own imports lead to every room.
+    print(f"mirador {importlib.import_module('mirador_magic').__version__}")
