@@ -40,7 +40,7 @@ _STEPS = 4
 _TABLE = '{"top_k": 20}'
 
 
-class _Set(TraitType[object, object]):
+class Setting(TraitType[object, object]):
     """One setting, for `%config`: None where it is not set here."""
 
     default_value = None
@@ -54,7 +54,7 @@ class _Set(TraitType[object, object]):
             raise TraitError(str(error)) from None
 
 
-class _Options(TraitType[object, object]):
+class Table(TraitType[object, object]):
     """The options of an engine by their names, for `%config`: None where none is set here."""
 
     default_value = None
@@ -235,9 +235,9 @@ class MiradorMagics(Magics):
 
 
 _traits: dict[str, TraitType[object, object]] = {
-    name: _Set(help=f"{key.what}, such as {key.example}") for name, key in KEYS.items()
+    name: Setting(help=f"{key.what}, such as {key.example}") for name, key in KEYS.items()
 }
-_traits |= {OPTIONS: _Options(help=f"any other options of the engine, such as {_TABLE}")}
+_traits |= {OPTIONS: Table(help=f"any other options of the engine, such as {_TABLE}")}
 for _name, _trait in _traits.items():
     setattr(MiradorMagics, _name, _trait.tag(config=True))
     _trait.class_init(MiradorMagics, _name)

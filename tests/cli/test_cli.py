@@ -245,6 +245,14 @@ def test_an_error_is_one_line_and_a_code(
     assert done.err.count("\n") == 1 or not words
 
 
+def test_a_model_that_is_not_installed_is_not_called_cold(mirador: Shell) -> None:
+    mirador.engine = ScriptedEngine({"other": Script("Yes.")})
+    for line in mirador("warm", "--status").out.splitlines():
+        assert line.endswith("not installed, other answers")
+    mirador.engine = ScriptedEngine({stage.model: Script("Yes.") for stage in DEFAULT_STAGES})
+    assert "not installed" not in mirador("warm", "--status").out
+
+
 @pytest.mark.parametrize("said", ["version", "--version", "-V"])
 def test_it_tells_its_version(mirador: Shell, said: str) -> None:
     assert mirador(said) == Done(0, f"mirador {mirador_magic.__version__}\n", "")
