@@ -23,7 +23,7 @@ from mirador_magic.commands.line import Line
 from mirador_magic.commands.manual import manual
 from mirador_magic.errors import MiradorError, RunInterrupted, UsageError
 from mirador_magic.events import Event, RunFinished
-from mirador_magic.interpolate.question import compose
+from mirador_magic.interpolate.question import compose, of_option
 from mirador_magic.kernel.awake import awake
 from mirador_magic.kernel.loop import complete, outlives_the_cell
 from mirador_magic.notebook.showing import Showing, draws
@@ -107,6 +107,11 @@ class MiradorMagics(Magics):
     async def _do(self, line: str, cell: str | None, *, awaited: bool) -> object:
         self.session.in_notebook = draws(self.shell)  # a notebook's kernel may have a console too
         read = dataclasses.replace(lines.read(line, cell), awaited=awaited)
+        filled = {
+            name: value if name == "--system" else of_option(value, self.shell.user_ns)
+            for name, value in read.options.items()
+        }
+        read = dataclasses.replace(read, options=filled)
         if read.verb == "ask":
             if read.text or read.options or cell is not None:
                 return await self._ask(read)
