@@ -119,7 +119,7 @@ def choose(stages: Sequence[ModelStage], names: Iterable[str]) -> tuple[ModelSta
     for name in names:
         if name not in known:
             raise UsageError(
-                f"there is no stage {name!r}; there are: {', '.join(known)}", _meant(name, known)
+                f"there is no stage {name!r}; there are: {', '.join(known)}", nearest(name, known)
             )
         if known[name] in chosen:
             raise UsageError(f"stage {name} is named twice", "name each stage once")
@@ -149,17 +149,18 @@ def agree(stages: Iterable[ModelStage], known: Iterable[ModelStage] = ()) -> tup
     )
 
 
-def _meant(name: str, known: Iterable[str]) -> str:
-    begun = [each for each in known if name and each.startswith(name)]
-    return f"did you mean {begun[0]}?" if len(begun) == 1 else nearest(name, known)
+_BEGINS = 0.6
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """'did you mean …?' for the known word closest to this one, or nothing.
+    """'did you mean …?' for the known word closest to this one, or that begins with it, or nothing.
 
     `cutoff`, in 0..1, is how close it has to be.
     """
     import difflib
 
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
+    known = list(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=cutoff)
+    if not close and cutoff <= _BEGINS and len(word) > 2:
+        close = [each for each in known if each.startswith(word)]
     return f"did you mean {close[0]}?" if close else ""

@@ -11,7 +11,7 @@ from typing import Any
 
 from mirador_magic.cli.shell import BROKEN_PIPE, INTERRUPTED
 from mirador_magic.cli.stdin import PASTED
-from mirador_magic.commands import table
+from mirador_magic.commands import slips, table
 from mirador_magic.commands.command import Command, Option
 from mirador_magic.errors import UsageError
 from mirador_magic.settings.keys import as_option
@@ -69,24 +69,25 @@ def _set(given: str) -> tuple[str, str]:
 
 def read(argv: Sequence[str]) -> Said:
     """The verb, its options and its words. Raises UsageError for what cannot be read."""
-    if argv and argv[0] in ("--version", "-V"):
-        argv = ["version", *argv[1:]]
+    if (alone := slips.meant(argv, "shell")) and argv[0] != alone:
+        argv = [alone]
     verb = argv[0] if argv and argv[0] in VERBS else ""
+    if verb and VERBS[verb].alone and not set(argv[1:]) <= {"-h", "--help"}:
+        verb = ""  # a question's first word
     rest = argv[1:] if verb else argv
     at = rest.index("--") if "--" in rest else len(rest)
     command = VERBS[verb or "ask"]
     reader = parser(command)
     args, said = reader.parse_known_args(rest[:at], Namespace(options={}))
     _check(said, reader)
-    if said and said[0] in VERBS and not verb:
+    if said and said[0] in VERBS and not verb and not VERBS[said[0]].alone:
         raise UsageError(
             f"{said[0]!r} stands behind options: is it a question or a command?",
             f"mirador {said[0]} …, or to ask it: mirador ask …",
         )
-    if not verb and len(said) == 1 and (meant := table.slip(said[0], "shell")):
-        cure = f"{meant}, or to ask it: mirador ask {said[0]}"
-        raise UsageError(f"{said[0]!r} comes close to a command", cure)
     words = [*said, *rest[at + 1 :]]
+    if len(said) == 1 and not verb and at == len(rest):
+        slips.check(said[0], "shell")
     if words and not command.words:
         asked = " ".join(words)
         raise UsageError(f"mirador {verb} takes no text", f"to ask it: mirador ask {verb} {asked}")

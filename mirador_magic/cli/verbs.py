@@ -36,13 +36,6 @@ async def warm(session: Session, read: Line) -> int:
     return int(bool(failed) and "--status" not in read.options)
 
 
-async def tell_help(session: Session, read: Line) -> int:
-    from mirador_magic.cli.argv import VERBS, parser
-
-    print(parser(VERBS["ask"]).format_help(), end="")
-    return 0
-
-
 async def doctor(session: Session, read: Line) -> int:
     from mirador_magic.workbench.doctor import as_json, examine, exit_code, line
 
@@ -117,6 +110,13 @@ def _fetching() -> Callable[[Progress], None]:
     from mirador_magic.views.progress import ProgressLine
 
     return ProgressLine(in_notebook=False)
+
+
+async def help_(session: Session, read: Line) -> int:
+    from mirador_magic.cli.argv import VERBS, parser
+
+    print(parser(VERBS["ask"]).format_help(), end="")
+    return 0
 
 
 async def serve_check(session: Session, read: Line) -> int:

@@ -53,7 +53,9 @@ class Command:
     `async def verb(session, read: Line) -> object`, whose value is shown where it is not None.
     `shell` takes its place in a shell, where it differs, and returns the exit code. `in_notebook` and
     `in_shell` add to `what`, `more` is a sentence for manuals; `words` is '' where none are read. In
-    a line options may stand behind a word where it reads `one_word`, and its text may be a cell's.
+    a line options may stand behind a word where it reads `one_word`, and its text may be a cell's. One
+    that stands `alone` is a verb where nothing follows it, and else a question's first word; `also` are
+    the options that say the same.
     """
 
     name: str
@@ -65,6 +67,8 @@ class Command:
     values: Values = ()
     one_word: bool = False
     in_cell: bool = False
+    alone: bool = False
+    also: tuple[str, ...] = ()
     in_notebook: str = ""
     in_shell: str = ""
     more: str = ""

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mirador_magic.commands import table
+from mirador_magic.commands import slips, table
 from mirador_magic.commands.command import Command, Option
 from mirador_magic.errors import UsageError
 from mirador_magic.routing.router import Complexity
@@ -58,6 +58,8 @@ def read(line: str, cell: str | None = None) -> Line:
     Above a cell the first word is a verb only where a cell may stand for its text, and nothing but
     options come after it: else the line asks.
     """
+    if cell is None and (verb := slips.meant(line.split(), "notebook")):
+        return Line(verb, "")
     options: dict[str, str] = {}
     name, rest = _head(line, _ASK, options)
     word = _WORD.match(rest)
@@ -66,21 +68,20 @@ def read(line: str, cell: str | None = None) -> Line:
         command = VERBS[word[1]]
         late, rest = _behind(command, rest[word.end() :], options)
         name = name or late
-    elif cell is None and (meant := table.slip(rest.strip(), "notebook")):
-        asked = rest.strip()
-        raise UsageError(
-            f"{asked!r} comes close to a command", f"{meant}, or to ask it: %mirador ask {asked}"
-        )
     text = "\n".join(filter(None, (rest.strip(), (cell or "").strip())))
     if text and not (command.words or command.in_cell):
         verb = command.name
         raise UsageError(f"%mirador {verb} takes no text", f"to ask it: %mirador ask {verb} {text}")
+    if cell is None and not (word and word[1] == "ask"):
+        slips.check(text, "notebook")
     return Line(command.name, text, name, options)
 
 
 def _is_verb(word: str, rest: str, cell: str | None) -> bool:
-    if word not in VERBS or cell is None:
-        return word in VERBS
+    if word not in VERBS or (VERBS[word].alone and rest.strip()):
+        return False
+    if cell is None:
+        return True
     return VERBS[word].in_cell and (not rest.strip() or rest.strip().startswith("--"))
 
 

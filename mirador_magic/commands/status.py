@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mirador_magic.commands.line import Line
-from mirador_magic.engines.base import held
+from mirador_magic.engines.base import ModelInfo, held
 from mirador_magic.engines.provision import substitute
 from mirador_magic.errors import MiradorError
 from mirador_magic.session.session import Session
+from mirador_magic.stages import ModelStage
 
 
 async def verb(session: Session, read: Line) -> None:
     print(await _status(session))
+
+
+def lacking(stage: ModelStage, models: Sequence[ModelInfo]) -> str:
+    """That the stage's model is not among these, and which one answers; '' where it is."""
+    known = {stage.model, f"{stage.model}:latest"}  # as Ollama reads a name without a tag
+    if known & {model.name for model in models} or stage.model.endswith(".gguf"):
+        return ""
+    instead = substitute(stage, models)
+    return "not installed" + (f", {instead.model} answers" if instead else "")
 
 
 async def _status(session: Session) -> str:
@@ -23,15 +35,10 @@ async def _status(session: Session) -> str:
     except MiradorError as error:
         rows = [f"  {each.name}  {each.model}" for each in stages]
         return "\n".join([str(error), "stages:", *rows])
-    names = {model.name for model in models}
     rows = []
     for each in stages:
-        instead = substitute(each, models)
-        other = f"{instead.model} answers" if instead else ""
-        known = {each.model, f"{each.model}:latest"}  # as Ollama reads a name without a tag
         state = "in memory" if held(engine, resident, each.model) else "installed"
-        if not known & names and not each.model.endswith(".gguf"):
-            state = ", ".join(filter(None, ("not installed", other)))
+        state = lacking(each, models) or state
         rows.append(f"  {each.name}  {each.model}  {state}")
     told = [each.name + ("" if each.chats else " (does not chat)") for each in models]
     there = ", ".join(sorted(told)) or "none"

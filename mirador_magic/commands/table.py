@@ -8,8 +8,6 @@ page anew. What may be set stands in `settings/keys.py`, and is an option here b
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Mapping
 
 from mirador_magic.answer.answer import KINDS
@@ -107,8 +105,6 @@ COMMANDS = (
         options=ASK,
     ),
     Command("status", "the engine, the stages and their models", "commands.status:verb"),
-    Command("help", "every command and every option", "commands.help:verb", "cli.verbs:tell_help"),
-    Command("version", "which Mirador this is", "commands.help:version"),
     Command("last", "show the last answer again", "notebook.verbs:last", places=NOTEBOOK),
     Command(
         "history",
@@ -265,6 +261,21 @@ COMMANDS = (
         "commands.endpoints:verb",
     ),
     Command(
+        "help",
+        "the manual",
+        "commands.about:help_",
+        "cli.verbs:help_",
+        alone=True,
+        also=("--help", "-h"),
+    ),
+    Command(
+        "version",
+        "Mirador's version",
+        "commands.about:version",
+        alone=True,
+        also=("--version", "-V"),
+    ),
+    Command(
         "serve-check",
         "whether an engine answers and has a model: 0 or 1",
         shell="cli.verbs:serve_check",
@@ -276,13 +287,3 @@ COMMANDS = (
 def offered(place: Place) -> Mapping[str, Command]:
     """The verbs that are offered there, by name, in the order of manuals."""
     return {each.name: each for each in COMMANDS if place in each.places}
-
-
-def slip(word: str, place: Place) -> str:
-    """What a single word that comes close to a command's name may have been meant for, '' for others."""
-    if not re.fullmatch(r"[a-z]{3,}", word) or word in offered(place):
-        return ""
-    if word in offered("notebook"):
-        return f"%mirador {word} in a notebook"
-    close = difflib.get_close_matches(word, offered(place), n=1, cutoff=0.8)
-    return f"{'mirador' if place == 'shell' else '%mirador'} {close[0]}" if close else ""

@@ -6,6 +6,7 @@ import time
 
 from mirador_magic.answer import words
 from mirador_magic.commands.line import Line
+from mirador_magic.commands.status import lacking
 from mirador_magic.residency.warmup import Warmth
 from mirador_magic.session.session import Session
 
@@ -19,7 +20,10 @@ async def verb(session: Session, read: Line) -> None:
         await session.readiness.warm(read.text.split(), tell)
         return
     warmup = await session.readiness.look()
-    for warmth in warmup.state:
-        print(words.warmth_line(warmth, warmup.clock()))
+    models = await (await session.engine()).models()
+    for stage, warmth in zip(warmup.stages, warmup.state, strict=True):
+        lacks = lacking(stage, models) if warmth.state == "cold" else ""
+        told = f"{stage.name}  {words.one_line(stage.model)}  {words.one_line(lacks)}"
+        print(told if lacks else words.warmth_line(warmth, warmup.clock()))
     if first := warmup.leaves_first():
         print(words.leaving(first))

@@ -23,7 +23,7 @@ from mirador_magic.commands.line import Line
 from mirador_magic.commands.manual import manual
 from mirador_magic.errors import MiradorError, RunInterrupted, UsageError
 from mirador_magic.events import Event, RunFinished
-from mirador_magic.interpolate.question import compose
+from mirador_magic.interpolate.question import compose, of_option
 from mirador_magic.kernel.awake import awake
 from mirador_magic.kernel.loop import complete, outlives_the_cell
 from mirador_magic.notebook.showing import Showing, draws
@@ -40,7 +40,7 @@ _STEPS = 4
 _TABLE = '{"top_k": 20}'
 
 
-class _Set(TraitType[object, object]):
+class Setting(TraitType[object, object]):
     """One setting, for `%config`: None where it is not set here."""
 
     default_value = None
@@ -54,7 +54,7 @@ class _Set(TraitType[object, object]):
             raise TraitError(str(error)) from None
 
 
-class _Options(TraitType[object, object]):
+class Table(TraitType[object, object]):
     """The options of an engine by their names, for `%config`: None where none is set here."""
 
     default_value = None
@@ -107,6 +107,11 @@ class MiradorMagics(Magics):
     async def _do(self, line: str, cell: str | None, *, awaited: bool) -> object:
         self.session.in_notebook = draws(self.shell)  # a notebook's kernel may have a console too
         read = dataclasses.replace(lines.read(line, cell), awaited=awaited)
+        filled = {
+            name: value if name == "--system" else of_option(value, self.shell.user_ns)
+            for name, value in read.options.items()
+        }
+        read = dataclasses.replace(read, options=filled)
         if read.verb == "ask":
             if read.text or read.options or cell is not None:
                 return await self._ask(read)
@@ -235,9 +240,9 @@ class MiradorMagics(Magics):
 
 
 _traits: dict[str, TraitType[object, object]] = {
-    name: _Set(help=f"{key.what}, such as {key.example}") for name, key in KEYS.items()
+    name: Setting(help=f"{key.what}, such as {key.example}") for name, key in KEYS.items()
 }
-_traits |= {OPTIONS: _Options(help=f"any other options of the engine, such as {_TABLE}")}
+_traits |= {OPTIONS: Table(help=f"any other options of the engine, such as {_TABLE}")}
 for _name, _trait in _traits.items():
     setattr(MiradorMagics, _name, _trait.tag(config=True))
     _trait.class_init(MiradorMagics, _name)

@@ -221,6 +221,14 @@ def test_a_pipe_that_nobody_writes_to_is_told_that_it_is_waited_for(
             2,
             "mirador: mirador settings takes no text → to ask it: mirador ask",
         ),
+        (("last",), 2, "mirador: last is a verb of a notebook → to ask it: mirador ask last"),
+        (("stats",), 2, "mirador: there is no verb stats → did you mean mirador status? To ask"),
+        (
+            ("--stages", "quick", "why"),
+            2,
+            "mirador: there is no stage 'quick'; there are: quick_response, deep_analysis, synthesis "
+            + "→ did you mean quick_response?",
+        ),
         (("route",), 2, "mirador: mirador route: of which question?"),
         (("--model", "none", "--fast", "why"), 1, "mirador: the scripted engine has no script for"),
         (("serve-check", "--engine", "ollama", "--host", "127.0.0.1:9"), 1, "mirador: Ollama does"),
@@ -236,6 +244,20 @@ def test_an_error_is_one_line_and_a_code(
     assert done.err.startswith(said)
     assert "%" not in done.err
     assert done.err.count("\n") == 1 or not words
+
+
+def test_a_model_that_is_not_installed_is_not_called_cold(mirador: Shell) -> None:
+    mirador.engine = ScriptedEngine({"other": Script("Yes.")})
+    for line in mirador("warm", "--status").out.splitlines():
+        assert line.endswith("not installed, other answers")
+    mirador.engine = ScriptedEngine({stage.model: Script("Yes.") for stage in DEFAULT_STAGES})
+    assert "not installed" not in mirador("warm", "--status").out
+
+
+@pytest.mark.parametrize("said", ["version", "--version", "-V"])
+def test_it_tells_its_version(mirador: Shell, said: str) -> None:
+    assert mirador(said) == Done(0, f"mirador {mirador_magic.__version__}\n", "")
+    assert mirador("--fast", "help", "me").code == 0
 
 
 def test_some_stages_may_fail_and_no_models_word_steers_a_terminal(mirador: Shell) -> None:
@@ -472,31 +494,6 @@ def test_a_paste_cannot_close_its_fence(text: str) -> None:
 )
 def test_a_cure_of_the_notebook_is_told_as_the_shells(said: str, told: str) -> None:
     assert here(said) == told
-
-
-@pytest.mark.parametrize(
-    ("typed", "meant"),
-    [
-        ("stats", "mirador status"),
-        ("last", "mirador last in a notebook"),
-        ("setings", "mirador settings"),
-    ],
-)
-def test_a_word_that_comes_close_to_a_command_is_not_asked(
-    mirador: Shell, typed: str, meant: str
-) -> None:
-    done = mirador(typed)
-    assert done.code == 2 and not done.out
-    assert f"'{typed}' comes close to a command → {meant}, or to ask it: mirador ask" in done.err
-
-
-@pytest.mark.parametrize("typed", ["--version", "-V", "version"])
-def test_its_version_is_told(mirador: Shell, typed: str) -> None:
-    assert mirador(typed).out == f"mirador {mirador_magic.__version__}\n"
-
-
-def test_help_is_a_word_too(mirador: Shell) -> None:
-    assert mirador("help").out == mirador("--help").out
 
 
 def test_what_was_asked_for_by_name_is_not_replaced(mirador: Shell, smollm2: Path) -> None:

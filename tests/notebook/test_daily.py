@@ -247,6 +247,14 @@ def test_the_manual_is_the_whole_of_it(daily: Kernel) -> None:
         assert word in text
 
 
+def test_an_options_value_may_be_a_name_of_the_notebook(daily: Kernel) -> None:
+    daily.run("heat, which = 0.3, 'quick_response'")
+    daily.run("%mirador --stages {which} --temperature {heat} why?")
+    assert daily.value("engine.requests[-1].options.temperature") == "0.3"
+    assert daily.value("[each.name for each in mirador_answer.stages]") == "['quick_response']"
+    assert "{heet}" in str(daily.run("%mirador --temperature {heet} why?").error)
+
+
 def test_python_says_the_same_as_the_magic(daily: Kernel) -> None:
     daily.run("from mirador_magic import ask, asked as listed, in_force, route, reset")
     daily.run("a = await ask('why?', stages=['quick_response'], temperature=0.7)")

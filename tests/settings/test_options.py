@@ -19,6 +19,7 @@ from mirador_magic.engines.embedded import stream as embedded
 from mirador_magic.engines.ollama import chat
 from mirador_magic.engines.openai import wire
 from mirador_magic.errors import UsageError
+from mirador_magic.notebook.magics import MiradorMagics
 from mirador_magic.residency import keep_alive
 from mirador_magic.settings import settings, written
 from mirador_magic.settings.change import changed
@@ -304,3 +305,8 @@ def test_a_wish_is_taken_back_by_leaving_it_to_the_model(key: str) -> None:
     assert getattr(found.options, key) is None
     kept = {"temperature", "top_p", "num_predict", "num_ctx", "seed"} - {key}
     assert all(getattr(found.options, name) is not None for name in kept)
+
+
+def test_configs_own_list_names_no_private_class() -> None:
+    told = MiradorMagics.class_get_help()
+    assert "MiradorMagics.temperature=<Setting>" in told and "<_" not in told

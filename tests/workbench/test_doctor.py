@@ -458,7 +458,10 @@ def test_without_ollama_the_embedded_engine_answers_and_that_is_a_warning(
 
     session = Session()
     session.use(Inside({"phrases": Script("Hello.")}))
-    session.configure({"engine": "auto", "host": f"127.0.0.1:{_free_port()}"})
+    monkeypatch.setenv(
+        "OLLAMA_HOST", f"127.0.0.1:{_free_port()}"
+    )  # a host that is named is no auto
+    session.configure({"engine": "auto"})
     findings = really_found(session)
     check(findings)
     engine = only(findings, "engine")
