@@ -315,6 +315,30 @@ def test_a_load_fails_like_a_stream(
     assert_one_line_with_cure(error)
 
 
+_PACKED = {"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"}
+_LOGGED = {
+    "message": {"role": "assistant", "content": "Blue"},
+    "logprobs": [{"token": "B", "logprob": -1.0}] * 21_000,
+}
+
+
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [
+        (Refuse(200, "", _PACKED), "compressed, which was not asked for"),
+        (Raw(b'{"message": "' + b"x" * 5_000_000), "bytes of a line without an end"),
+        (Raw(json.dumps(_LOGGED).encode() + b"\n"), "more than 20,000 log-probabilities"),
+        (Raw(b"[" * 100_000 + b"\n"), "nested without end"),
+        (Refuse(500, "no " * 10_000_000), "no no"),
+    ],
+)
+def test_what_goes_beyond_its_bound_is_one_line(server: FaultServer, step: Step, told: str) -> None:
+    server.next_up = [[step]]
+    error = ask(server.host, question("m")).error
+    assert error and told in str(error)
+    assert_one_line_with_cure(error)
+
+
 @pytest.mark.parametrize("call", ["probe", "stream"])
 def test_a_server_that_cannot_be_reached_in_time(
     server: FaultServer, monkeypatch: pytest.MonkeyPatch, call: str

@@ -48,6 +48,8 @@ MAGISTRAL = [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
 LOGPROBS = {"content": [None, {"token": "The", "logprob": -0.5}, {"logprob": None}]}
 LOGGED = json.loads(piece(SKY)[6:])
 LOGGED["choices"][0]["logprobs"] = LOGPROBS
+MANY = json.loads(piece(SKY)[6:])
+MANY["choices"][0]["logprobs"] = {"content": [{"logprob": -1}] * 21_000}
 
 # what is sent → the answer's text, its thinking
 READ: dict[str, tuple[bytes, str, str]] = {
@@ -66,6 +68,11 @@ READ: dict[str, tuple[bytes, str, str]] = {
     "its last line without an end": (piece(SKY) + STOP.rstrip(), SKY, ""),
     "whole": (json.dumps(WHOLE).encode(), SKY, ""),
     "whole, over many lines": (json.dumps(WHOLE, indent=2).encode(), SKY, ""),
+    "whole, over very many lines": (
+        json.dumps(WHOLE | {"of": [{}] * 400}, indent=2).encode(),
+        SKY,
+        "",
+    ),
     "lines of JSON alone": ((piece(SKY) + STOP).replace(b"data: ", b""), SKY, ""),
     "an event over two lines": (
         piece(SKY).replace(b'"delta"', b'\ndata: "delta"') + STOP + DONE,
@@ -74,6 +81,14 @@ READ: dict[str, tuple[bytes, str, str]] = {
     ),
     "nothing among the log-probabilities": (
         b"data: " + json.dumps(LOGGED).encode() + b"\n\n" + STOP + DONE,
+        SKY,
+        "",
+    ),
+    "counts beyond all measure": (
+        piece(SKY)
+        + b'data: {"usage": {"completion_tokens": 1%b}, "timings": {"prompt_ms": 1e999}}\n\n'
+        % (b"0" * 400)
+        + DONE,
         SKY,
         "",
     ),
@@ -111,8 +126,32 @@ UNREAD: dict[str, tuple[bytes, str, str]] = {
     "thoughts that are never closed": (piece("<think>Well, ") + DONE, "as its thinking", "Well, "),
     "a tool alone": (piece(reason="tool_calls", **TOOL) + DONE, "asked for a tool", ""),
     "a refusal": (piece(refusal="I won't.") + STOP + DONE, "will not answer this", "I won't."),
+    "more parts than there is room for": (
+        piece([""] * 20_001) + DONE,
+        "more than 20,000 parts",
+        "",
+    ),
     "a line that breaks off": (piece(SKY) + b'data: {"choices": [{"del', "cannot be read", SKY),
-    "more than there is room for": (b"data: " + b"x" * 17_000_000, "without an end", ""),
+    "a line without an end": (b"data: " + b"x" * 5_000_000, "without an end", ""),
+    "lines of an answer without an end": (b"{" + b"[{},\n" * 1_000_000, "without an end", ""),
+    "more log-probabilities than words": (
+        b"data: " + json.dumps(MANY).encode() + b"\n\n",
+        "more than 20,000 log-probabilities",
+        "",
+    ),
+    "JSON within JSON without an end": (
+        b"data: " + b"[" * 100_000 + b"\n\n",
+        "nested without end",
+        "",
+    ),
+    "a number beyond all measure": (
+        piece(SKY)[:-4]
+        + b', "usage": {}, "choices": [{"logprobs": {"content": [{"logprob": 1'
+        + b"0" * 400
+        + b"}]}}]}\n\n",
+        "cannot be read",
+        "",
+    ),
 }
 
 
@@ -142,7 +181,7 @@ def asked(checkout: Path, *more: str) -> Any:
         text=True,
         timeout=PATIENCE,
     )
-    assert "Traceback" not in ran.stderr
+    assert "Traceback" not in ran.stderr, ran.stderr[-3000:]
     (stage,) = json.loads(ran.stdout)["stages"]
     return stage
 
@@ -173,6 +212,29 @@ def test_what_is_none_is_told_and_what_was_written_is_kept(
 def test_what_it_is_called_does_not_matter(server: OpenAIServer, checkout: Path, kind: str) -> None:
     server.next_up = [(Refuse(200, (piece(SKY) + STOP + DONE).decode(), {"Content-Type": kind}),)]
     assert asked(checkout)["text"] == SKY
+
+
+# what answers, beyond all bounds → what is told of it
+ENDLESS: dict[str, tuple[Refuse, str]] = {
+    "compressed": (
+        Refuse(200, "", {"Content-Type": "text/event-stream", "Content-Encoding": "gzip"}),
+        "127.0.0.1 answers compressed, which was not asked for → see what answers there",
+    ),
+    "a refusal": (Refuse(400, "no " * 10_000_000), "refuses m (HTTP 400): no no"),
+    "a refusal nested without end": (Refuse(400, "[" * 50_000), "nested without end"),
+    "a page": (Refuse(200, "<p>" * 2_000_000, {"Content-Type": "text/html"}), "in one answer"),
+}
+
+
+@pytest.mark.parametrize("sent", ENDLESS)
+def test_what_goes_beyond_its_bound_is_one_line(
+    server: OpenAIServer, checkout: Path, sent: str
+) -> None:
+    answer, told = ENDLESS[sent]
+    server.next_up = [(answer,)] * 3
+    stage = asked(checkout)
+    assert stage["status"] == "failed" and told in stage["error"]
+    assert "\n" not in stage["error"] and len(stage["error"]) < 600
 
 
 def test_a_reason_beside_a_text_ends_nothing_however_long_the_pause() -> None:

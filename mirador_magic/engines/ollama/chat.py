@@ -8,7 +8,8 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from mirador_magic.engines.base import ChatRequest, Chunk
-from mirador_magic.errors import RequestRefused
+from mirador_magic.engines.bounds import MOST
+from mirador_magic.errors import BrokenStream, RequestRefused
 from mirador_magic.events import StreamEnd
 
 if TYPE_CHECKING:
@@ -55,7 +56,11 @@ def without_thinking(request: ChatRequest, refused: RequestRefused) -> ChatReque
 
 def chunks_of(reply: ChatResponse) -> Iterator[Chunk]:
     """Thinking and text. Where there are both nobody can tell whose the log-probabilities are."""
-    told = tuple(token.logprob for token in reply.logprobs or ())
+    logged = reply.logprobs or ()
+    if len(logged) > MOST:
+        what = f"Ollama sent more than {MOST:,} log-probabilities in a line"
+        raise BrokenStream(what, "ask again, or another model: --model NAME")
+    told = tuple(token.logprob for token in logged)
     if reply.message.thinking:
         told = ()
         yield Chunk(thinking=reply.message.thinking)

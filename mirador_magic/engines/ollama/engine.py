@@ -112,7 +112,7 @@ class OllamaEngine:
             raise denied(answer.status_code, answer.text, self.host, self._sent)
         try:
             self._version = one_line(str(answer.json()["version"]))[:40]
-        except (ValueError, TypeError, LookupError):
+        except (ValueError, TypeError, LookupError, RecursionError):
             raise EngineUnavailable(
                 f"what answers at {self.host} tells no Ollama version (HTTP {answer.status_code})",
                 "set OLLAMA_HOST to the address of an Ollama, or start one: ollama serve",

@@ -58,7 +58,7 @@ def translated(error: Exception, host: str, model: str, sent: str = "") -> Engin
             f"the connection to Ollama broke off while {model} was at work",
             f"run the cell again; if Ollama is gone, {_start(host)}",
         )
-    said = f"{type(error).__name__}: {error}"
+    said = _NESTED if isinstance(error, RecursionError) else f"{type(error).__name__}: {error}"
     if isinstance(error, json.JSONDecodeError):
         said = error.doc or "an empty line"
     return BrokenStream(
@@ -146,13 +146,23 @@ def _refused(status: int, said: str, model: str) -> EngineError:
     return RequestRefused(f"Ollama refuses {model or 'to answer'} (HTTP {status}): {said}", cure)
 
 
+_NESTED = "something nested without end"
+
+
 def words(said: object, limit: int = 300) -> str:
     """A server's own words: out of the JSON around them, on one printable line, and not too long."""
+    try:
+        return _words(said, limit)
+    except RecursionError:
+        return _NESTED
+
+
+def _words(said: object, limit: int) -> str:
     if isinstance(said, Mapping):
-        return words(said.get("error") or said.get("message") or "", limit)
+        return _words(said.get("error") or said.get("message") or "", limit)
     with suppress(ValueError):
         if isinstance(inner := json.loads(str(said)), str | Mapping):
-            return words(inner, limit)
+            return _words(inner, limit)
     if page := re.match(r"\s*<(?:!doctype|html|head|body)\b", str(said), re.IGNORECASE):
         title = re.search(r"<(?:title|h1)[^>]*>\s*([^<]+)", page.string, re.IGNORECASE)
         return f"a web page: {words(title[1], limit)}" if title else "a web page"

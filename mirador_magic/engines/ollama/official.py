@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from mirador_magic.engines import bounds
 from mirador_magic.engines.ollama.wire import CONNECT_S, transport
 from mirador_magic.errors import EngineUnavailable
 
@@ -105,6 +106,7 @@ def client_of(
         transport=through,
         timeout=httpx.Timeout(None, connect=CONNECT_S),
         follow_redirects=False,
-        headers={"Accept-Encoding": "identity", **headers},
+        headers={**bounds.PLAIN, **headers},
+        event_hooks=bounds.HOOKS,
     )
     return through, client

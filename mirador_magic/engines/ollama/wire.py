@@ -11,7 +11,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Self, cast
 from urllib.parse import unquote, urlsplit
 
-from mirador_magic.engines import surroundings
+from mirador_magic.engines import bounds, surroundings
 from mirador_magic.errors import EngineUnavailable, UsageError
 
 if TYPE_CHECKING:
@@ -133,7 +133,8 @@ async def get(host: str, path: str, headers: Mapping[str, str]) -> httpx.Respons
     async with httpx.AsyncClient(
         transport=transport(host),
         timeout=httpx.Timeout(PROBE_S, connect=CONNECT_S),
-        headers=headers,
+        headers={**bounds.PLAIN, **headers},
+        event_hooks=bounds.HOOKS,
     ) as client:
         return await client.get(f"{host}{path}")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from mirador_magic.engines import surroundings
+from mirador_magic.engines import bounds, surroundings
 from mirador_magic.engines.endpoints import Endpoint, Secrets, secrets_of
 from mirador_magic.errors import EngineUnavailable
 
@@ -45,6 +45,7 @@ def connect(endpoint: Endpoint) -> Connection:
     try:
         http_client = openai.DefaultAsyncHttpxClient(
             follow_redirects=False,  # they would take the headers elsewhere
+            event_hooks=bounds.HOOKS,
             **_way(endpoint.base_url),
         )
     except Exception as error:  # noqa: BLE001  (of the user's proxies and certificates)
@@ -54,7 +55,7 @@ def connect(endpoint: Endpoint) -> Connection:
         base_url=endpoint.base_url,
         max_retries=0,
         timeout=openai.Timeout(None, connect=CONNECT_S),
-        default_headers=foreign | dict(secrets.headers),
+        default_headers=bounds.PLAIN | foreign | dict(secrets.headers),
         http_client=http_client,
     )
     known = secrets.key or "authorization" in map(str.lower, secrets.headers)

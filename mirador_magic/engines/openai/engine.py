@@ -25,6 +25,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from mirador_magic.engines.base import ChatRequest, Chunk, Loaded, ModelInfo
+from mirador_magic.engines.bounds import LONGEST_ERROR
 from mirador_magic.engines.endpoints import Endpoint, Secrets
 from mirador_magic.engines.openai.client import Connection, connect
 from mirador_magic.engines.openai.errors import Fault, Faults
@@ -190,7 +191,7 @@ class OpenAICompatibleEngine:
             extra_headers=to.headers,
         ) as response:
             if "html" in response.headers.get("content-type", ""):
-                raise Refusal(told_of(200, await response.read()))
+                raise Refusal(told_of(200, (await response.read())[:LONGEST_ERROR]))
             reader = Reader()
             pieces = cast("AsyncGenerator[bytes, None]", response.iter_bytes())
             async with aclosing(pieces):

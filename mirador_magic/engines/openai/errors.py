@@ -67,8 +67,8 @@ class Faults:
 
     def of(self, error: Exception, model: str, *, written: bool = False) -> Fault:
         """`model` is "" where none was asked; `written` says that its answer had begun."""
-        if isinstance(error, EngineError):
-            return Fault(error)
+        if ours := next((e for e in _chain(error) if isinstance(e, EngineError)), None):
+            return Fault(ours)
         if (told := _told(error)) is not None:
             return self._refused(told, model, written)
         if isinstance(error, Unreadable):

@@ -14,10 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mirador_magic.engines.base import Chunk
+from mirador_magic.engines.bounds import LONGEST, MOST
 from mirador_magic.engines.openai.wire import Refusal, Unreadable, told_of
 from mirador_magic.events import StreamEnd
 
-LONGEST = 16_000_000  # bytes of a line, or of an answer that comes whole
+_TRIES = 64  # at JSON over many lines; then it is read at its end
 
 _BOM = b"\xef\xbb\xbf"
 _FIELDS = (
@@ -28,7 +29,9 @@ _FIELDS = (
     b"retry",
     b"",
 )  # of server-sent events; b"": comments
+_UNCOUNTED = 2**53  # no count and no time is that large
 _THOUGHTS = ("thinking", "reasoning")
+_WRONG = (ValueError, TypeError, KeyError, AttributeError)
 
 
 class Reader:
@@ -48,25 +51,25 @@ class Reader:
         self._wrote = False
         self._wants_tools = False
         self._refuses = False
-        self._rest = b""
+        self._rest: list[bytes] = []  # of a line that is not whole yet
         self._open: list[bytes] = []  # lines of an event that is not whole yet
+        self._begun = self._size = 0  # bytes of these two
+        self._tries = 0  # at the event
         self._counts: dict[str, Any] = {}
         self._held: list[float] = []  # log-probabilities whose text is still to come
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
         """The chunks that these bytes complete. Lines end at b"\\n" and nowhere else."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) + sum(map(len, self._open)) > LONGEST:
-            raise Unreadable(f"more than {LONGEST:,} bytes without an end")
-        for line in lines:
-            yield from self._line(line)
+        first, *more = data.split(b"\n")
+        self._begin(first)
+        for begun in more:
+            yield from self._line(self._taken())
+            self._begin(begun)
 
     def close(self) -> Iterator[Chunk]:
         """The chunks of a last line that nothing ended, once the stream is over."""
-        rest, self._rest = self._rest, b""
-        yield from self._line(rest)
-        if self._open:
-            raise Unreadable(b"\n".join(self._open).decode(errors="replace"))
+        yield from self._line(self._taken())
+        yield from self._read(is_last=True)
 
     @property
     def is_sure(self) -> bool:
@@ -91,6 +94,19 @@ class Reader:
             decode_s=_seconds(counts.get("predicted_ms")),
         )
 
+    def _begin(self, data: bytes) -> None:
+        self._rest.append(data)
+        self._begun += len(data)
+        if self._begun + self._size > LONGEST:
+            raise Unreadable(f"more than {LONGEST:,} bytes without an end")
+
+    def _taken(self) -> bytes:
+        """The line that ends here."""
+        line = b"".join(self._rest)
+        self._rest.clear()
+        self._begun = 0
+        return line
+
     def _line(self, line: bytes) -> Iterator[Chunk]:
         """One line; other fields than `data`, comments and blank lines say nothing."""
         line = line.strip()
@@ -105,21 +121,30 @@ class Reader:
             self._is_bare = True
             yield from self._piece(line)
         elif not line and self._open:
-            raise Unreadable(b"\n".join(self._open).decode(errors="replace"))
+            yield from self._read(is_last=True)
         elif value == b"[DONE]" and name == b"data":
             self.done = True
         elif name in (b"data", b"error") and value:
             yield from self._piece(value, is_error=name == b"error")
 
     def _piece(self, data: bytes, *, is_error: bool = False) -> Iterator[Chunk]:
-        """An event, once it is whole: its JSON may go over several lines."""
         self._open.append(data)
+        self._size += len(data) + 1
+        self._tries += 1
+        if self._tries <= _TRIES:
+            yield from self._read(is_error=is_error)
+
+    def _read(self, *, is_error: bool = False, is_last: bool = False) -> Iterator[Chunk]:
+        """An event, once it is whole: its JSON may go over several lines."""
         whole = b"\n".join(self._open).strip()
         try:
             event = json.loads(whole.decode()) if whole else None
-        except ValueError:
+        except (ValueError, RecursionError):
+            if is_last:
+                raise Unreadable(whole.decode(errors="replace")) from None
             return
         self._open.clear()
+        self._size = self._tries = 0
         self._is_bare = False
         if event is None:
             return
@@ -129,7 +154,7 @@ class Reader:
             if event.get("error") or is_error or event.get("object") == "error":
                 raise Refusal(told_of(0, event))
             chunks = list(self._event(event))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (*_WRONG, ArithmeticError, RecursionError) as error:
             raise Unreadable(whole.decode(errors="replace")) from error
         yield from chunks
 
@@ -153,6 +178,7 @@ class Reader:
                 self._held.clear()
             elif not thinking:
                 self._held += told
+                _few(self._held)
             self._ends(choice.get("finish_reason"), wrote=bool(text or thinking))
         for counts in (event.get("usage"), event.get("timings")):
             self._counts |= counts if isinstance(counts, Mapping) else {}
@@ -174,6 +200,7 @@ def _words(said: object) -> str:
         names = ("text", "content", *_THOUGHTS, "refusal")
         return _words(next((said[name] for name in names if said.get(name)), None))
     if isinstance(said, Sequence) and not isinstance(said, bytes):
+        _few(said)
         return "".join(map(_words, said))
     raise TypeError(f"{said!r} is no text")
 
@@ -182,6 +209,7 @@ def _said(content: object) -> tuple[str, str]:
     """The text and the thinking of a content, which may come in parts of several kinds."""
     if not isinstance(content, list):
         return _words(content), ""
+    _few(content)
     text = thinking = ""
     for part in content:
         if isinstance(part, Mapping) and part.get("type") in _THOUGHTS:
@@ -191,16 +219,27 @@ def _said(content: object) -> tuple[str, str]:
     return text, thinking
 
 
+def _few(told: Sequence[object]) -> None:
+    """Each of them is a step on the loop."""
+    if len(told) > MOST:
+        raise Unreadable(f"more than {MOST:,} parts, or log-probabilities, of one text")
+
+
 def _logprobs(told: object) -> list[float]:
     """Of the tokens, in their order; what is none counts for nothing."""
     tokens = told.get("content") if isinstance(told, Mapping) else None
-    found = [t.get("logprob") for t in tokens or () if isinstance(t, Mapping)]
+    if not isinstance(tokens, list):
+        return []
+    _few(tokens)
+    found = [t.get("logprob") for t in tokens if isinstance(t, Mapping)]
     return [float(n) for n in found if isinstance(n, int | float) and math.isfinite(n)]
 
 
 def _count(number: object) -> int | None:
-    return number if isinstance(number, int) else None
+    return number if isinstance(number, int) and 0 <= number < _UNCOUNTED else None
 
 
 def _seconds(milliseconds: object) -> float | None:
-    return milliseconds / 1000 if isinstance(milliseconds, int | float) else None
+    if not isinstance(milliseconds, int | float):
+        return None
+    return milliseconds / 1000 if 0 <= milliseconds < _UNCOUNTED else None

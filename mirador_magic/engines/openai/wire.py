@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import json
+import math
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -131,14 +132,14 @@ def messages(request: ChatRequest, without: frozenset[str] = frozenset()) -> lis
 def told_of(status: int, said: object, after: float | None = None) -> Told:
     """What was said, out of what is usual around it: {"error": {"message": …, "code": …}}."""
     if isinstance(said, bytes | str):
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             said = json.loads(said)
     if isinstance(said, Mapping):
         inner = said.get("error") or said
         if isinstance(inner, Mapping):
             words = next((inner[k] for k in ("message", "detail", "error") if inner.get(k)), inner)
             code = inner.get("code")
-            if not status and str(code).isdigit():
+            if not status and re.fullmatch(r"[0-9]{3}", str(code)):
                 status = int(str(code))
             kind = code if isinstance(code, str) and not code.isdigit() else inner.get("type")
             return Told(status, _plain(words), str(kind or ""), after)
@@ -150,7 +151,8 @@ def waits(headers: Any, now: Callable[[], float] = time.time) -> float | None:
     """The seconds of a Retry-After, be they written as such or as a date; None without one."""
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         with suppress(TypeError, ValueError):
-            return max(float(headers.get(name)) / unit, 0.0)
+            after = float(headers.get(name)) / unit
+            return max(after, 0.0) if math.isfinite(after) else None
     with suppress(TypeError, ValueError):
         when = email.utils.parsedate_to_datetime(headers.get("retry-after"))
         return max(when.timestamp() - now(), 0.0)
@@ -160,4 +162,7 @@ def waits(headers: Any, now: Callable[[], float] = time.time) -> float | None:
 def _plain(said: object) -> str:
     if isinstance(said, bytes):
         return said.decode(errors="replace")
-    return said if isinstance(said, str) else json.dumps(said, default=str)
+    try:
+        return said if isinstance(said, str) else json.dumps(said, default=str)
+    except RecursionError:
+        return "something nested without end"
