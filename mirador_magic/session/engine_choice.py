@@ -37,6 +37,7 @@ class Engines:
         self._answering: dict[tuple[str, Place], Engine] = {}
         self._without: EngineUnavailable | None = None  # why it is not Ollama
         self._is_told = False
+        self._stocked: set[str] = set()  # Ollamas that were seen to have a model
 
     def use(self, engine: Engine) -> None:
         """Put this engine in the place of the one of its name."""
@@ -72,12 +73,20 @@ class Engines:
             name = _AT_HOST
         key = name, _place(name, settings)
         if key not in self._answering:
-            find = {"auto": self._auto, _AT_HOST: self._at_host, "ollama": self.ollama}.get(name)
+            find = {"auto": self._auto, _AT_HOST: self._at_host}.get(name)
             self._answering[key] = await (find(settings) if find else self._probed(name, settings))
         engine = self._answering[key]
         if isinstance(engine, EmbeddedEngine) and not engine.has_any(models):
             del self._answering[key]  # there may be an Ollama the next time
             raise _no_model(engine.folder, self._without if name == "auto" else None)
+        return engine
+
+    async def to_ask(self, name: str, settings: Settings, models: Sequence[str] = ()) -> Engine:
+        """The same for a question: an Ollama that has no model answers none."""
+        engine = await self.answering(name, settings, models)
+        if name == "ollama" and engine.key not in self._stocked:
+            await self.ollama(settings)
+            self._stocked.add(engine.key)
         return engine
 
     async def aclose(self) -> None:

@@ -152,7 +152,7 @@ class Session:
         decide, stages = requests.begin(request, settings, known)
         warmup = self.readiness.of(usual)
         models = requests.may_ask(stages, known if decide else {})
-        open_engine = functools.partial(self._engine, settings, models)
+        open_engine = functools.partial(self._engine, settings, models, asks=True)
         is_asked = request.purpose == "ask"
         offers = is_asked and settings["escalate"] != "never"
         escalates = is_asked and settings["escalate"] == "auto"
@@ -219,12 +219,15 @@ class Session:
             engine = await self.engine()
             self.models = tuple(each.name for each in await engine.models() if each.chats)
 
-    async def _engine(self, settings: Settings, models: Sequence[str]) -> Engine:
+    async def _engine(
+        self, settings: Settings, models: Sequence[str], *, asks: bool = False
+    ) -> Engine:
         """The engine of a run on these models, the first stage's first."""
         name = settings["engine"]
         if name == "auto" and models[0].endswith(".gguf"):
             name = "embedded"
-        home = functools.partial(self.engines.answering, name, settings, models)
+        find = self.engines.to_ask if asks else self.engines.answering
+        home = functools.partial(find, name, settings, models)
         return await self._endpoints.engine(models, home)
 
     async def pull(self, text: str, tell: Callable[[Progress], None]) -> Fetched:

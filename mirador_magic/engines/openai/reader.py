@@ -178,7 +178,7 @@ class Reader:
                 self._held.clear()
             elif not thinking:
                 self._held += told
-                _few(self._held)
+                _few(self._held, "log-probabilities")
             self._ends(choice.get("finish_reason"), wrote=bool(text or thinking))
         for counts in (event.get("usage"), event.get("timings")):
             self._counts |= counts if isinstance(counts, Mapping) else {}
@@ -200,7 +200,7 @@ def _words(said: object) -> str:
         names = ("text", "content", *_THOUGHTS, "refusal")
         return _words(next((said[name] for name in names if said.get(name)), None))
     if isinstance(said, Sequence) and not isinstance(said, bytes):
-        _few(said)
+        _few(said, "parts")
         return "".join(map(_words, said))
     raise TypeError(f"{said!r} is no text")
 
@@ -209,7 +209,7 @@ def _said(content: object) -> tuple[str, str]:
     """The text and the thinking of a content, which may come in parts of several kinds."""
     if not isinstance(content, list):
         return _words(content), ""
-    _few(content)
+    _few(content, "parts")
     text = thinking = ""
     for part in content:
         if isinstance(part, Mapping) and part.get("type") in _THOUGHTS:
@@ -219,10 +219,10 @@ def _said(content: object) -> tuple[str, str]:
     return text, thinking
 
 
-def _few(told: Sequence[object]) -> None:
+def _few(told: Sequence[object], what: str) -> None:
     """Each of them is a step on the loop."""
     if len(told) > MOST:
-        raise Unreadable(f"more than {MOST:,} parts, or log-probabilities, of one text")
+        raise Unreadable(f"more than {MOST:,} {what} of one text")
 
 
 def _logprobs(told: object) -> list[float]:
@@ -230,7 +230,7 @@ def _logprobs(told: object) -> list[float]:
     tokens = told.get("content") if isinstance(told, Mapping) else None
     if not isinstance(tokens, list):
         return []
-    _few(tokens)
+    _few(tokens, "log-probabilities")
     found = [t.get("logprob") for t in tokens if isinstance(t, Mapping)]
     return [float(n) for n in found if isinstance(n, int | float) and math.isfinite(n)]
 
