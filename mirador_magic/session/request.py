@@ -69,7 +69,10 @@ def deepen(state: RunState, known: Known) -> Deepen:
 
 
 def deeper(answer: Answer) -> str | None:
-    """The first of the default stages that this answer has not had; None where it had all."""
+    """The first of the default stages that this answer has not had; None where it had all, and where
+    nothing was answered that could be gone on from."""
+    if not answer.text:
+        return None
     asked = {stage.name for stage in answer.stages}
     return next((stage.name for stage in DEFAULT_STAGES if stage.name not in asked), None)
 

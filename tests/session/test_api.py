@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import warnings
+from dataclasses import replace
 
 import pytest
 
 import mirador_magic
 from mirador_magic import Script, ScriptedEngine
 from mirador_magic.errors import EngineUnavailable, UsageError
+from mirador_magic.session.request import deeper
 from mirador_magic.session.session import Session
 from mirador_magic.stages import DEFAULT_STAGES
 from tests.support.fault_server import FaultServer
@@ -68,3 +70,11 @@ def test_an_ollama_without_a_model_is_one_line_with_a_small_one_to_pull(
             asyncio.run(mirador_magic.ask("why?"))
     assert "has no model → a small one" in str(raised.value)
     assert "ollama pull qwen3:0.6b" in raised.value.cure
+    assert session.last is None or deeper(session.last) is None
+
+
+def test_what_was_answered_can_be_gone_on_from(session: Session) -> None:
+    mirador_magic.use_engine(_scripted("scripted"))
+    answer = asyncio.run(mirador_magic.ask("why?", stages=["quick_response"]))
+    assert deeper(answer) == "deep_analysis"
+    assert deeper(replace(answer, stages=(replace(answer.stages[0], text=""),))) is None
