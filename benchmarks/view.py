@@ -48,11 +48,17 @@ from tests.support.kernels import Kernel, kernel
 
 FIRST, LAST = "Certainly:", "Selah."  # they stand nowhere else
 CHAPTER = 1000  # tokens
-SENTENCES = (
-    "The tide follows the moon, since the nearer side of any ocean is pulled harder than the rest.",
-    "A narrow bay can **amplify** the swing until boats rest on mud for half of the afternoon.",
-    "Measure the level with `gauge.read()` every six minutes, and keep those raw figures as well.",
-    "When the barometer falls by ten hectopascal, water rises by *roughly* ten centimetres.",
+SENTENCES = (  # a text that repeats itself would be stopped
+    "The {} follows the {}, since the nearer {} of any {} is pulled harder than the {}.",
+    "A narrow {} can **amplify** the {} until {} rest on {} for half of the {}.",
+    "Measure the {} with `gauge.read()` every six {}, and keep those raw {} as {}.",
+    "When the {} falls by ten {}, {} rises by *roughly* ten {}.",
+)
+NOUNS = re.findall(
+    r"\w+",
+    "tide moon ocean bay swing boats mud afternoon level minutes figures barometer harbour pier "
+    "current wave river estuary sand island storm wind pressure gauge ship sailor chart depth coast "
+    "lighthouse anchor rope channel delta spring neap ebb flood salt reef shoal buoy dock quay crane",
 )
 FENCE = """```python
 def level(hours: float, span: float) -> float:
@@ -73,7 +79,8 @@ def _chapter(pick: random.Random) -> list[str]:
     """Sections with a list, a fence or a table in each, and paragraphs to the end."""
 
     def some(count: int, mark: str = "", join: str = " ") -> str:
-        return join.join(mark + each for each in pick.choices(SENTENCES, k=count))
+        told = (each.format(*pick.sample(NOUNS, 6)) for each in pick.choices(SENTENCES, k=count))
+        return join.join(mark + each for each in told)
 
     rows = "".join(f"\n| Brest | {n} h | {pick.random():.2f} m |" for n in range(9))
     table = f"| port | time | level |\n|---|---:|---:|{rows}"
