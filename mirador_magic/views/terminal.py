@@ -24,6 +24,7 @@ from mirador_magic.events import (
     RunFinished,
     StageFailed,
     StageFinished,
+    StageNoted,
     StageStarted,
     StageStopped,
     ThinkingReceived,
@@ -84,6 +85,7 @@ class _Lines:
         self._answer = answer
         self._out = out
         self._buffered = buffered
+        self._headless = ""  # the stage whose head is still to be written
 
     def show(self) -> None:
         """Nothing to prepare."""
@@ -97,14 +99,24 @@ class _Lines:
     def _follow(self, event: Event) -> None:
         match event:
             case StageStarted():
-                stage = self._answer()[event.stage]
-                self._write(f"▌ {stage.name} · {words.one_line(stage.model)}\n")
+                self._headless = event.stage
+            case ThinkingReceived() | StageNoted():
+                self._head()
             case ChunkReceived():
+                self._head()
                 self._write(event.text)
             case StageFinished() | StageFailed() | StageStopped():
+                self._head()
                 self._foot(self._answer()[event.stage])
             case RunFinished():
                 self._end(self._answer())
+
+    def _head(self) -> None:
+        """With the model that answers: another may stand in for the one that was asked first."""
+        if self._headless:
+            stage = self._answer()[self._headless]
+            self._headless = ""
+            self._write(f"▌ {stage.name} · {words.one_line(stage.model)}\n")
 
     def _end(self, answer: Answer) -> None:
         if not answer.missing:  # the error says it all

@@ -503,3 +503,4 @@ def test_what_was_asked_for_by_name_is_not_replaced(mirador: Shell, smollm2: Pat
     other = mirador("--engine", "auto", "--fast", "--num-predict", "3", "What is rain?")
     assert other.code == 0
     assert "embedded llama.cpp, since Ollama does not answer at" in other.out
+    assert other.out.startswith("▌ quick_response · smollm2\n")  # the one that answers
