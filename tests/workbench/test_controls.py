@@ -502,7 +502,7 @@ def test_what_is_set_is_what_the_next_cell_uses(page: Page) -> None:
         "[('quick_response', 'long', 'a long word')]"
     )
     page.click("reset")
-    page.kernel.until("not current().notebook")
+    page.kernel.until("not {*current().notebook} - {'engine'}")  # which use_engine() set
 
 
 def test_warm_and_let_go_are_clicks(page: Page) -> None:
