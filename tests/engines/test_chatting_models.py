@@ -161,7 +161,7 @@ def test_an_ollama_of_such_models_alone_has_none() -> None:
     with FaultServer({"bge-m3": NO_CHAT}) as server:
         session = Session()
         session.configure({"host": server.host})
-        with pytest.raises(EngineUnavailable, match="has no model to chat with → %mirador prov"):
+        with pytest.raises(EngineUnavailable, match="has no model to chat with → a small one"):
             asyncio.run(session.engines.ollama(session.settings()))
 
 
