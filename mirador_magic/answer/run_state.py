@@ -135,10 +135,6 @@ class RunState:
         if self.first is None:
             self.first = event.at
 
-    def _stage_finished(self, event: StageFinished) -> None:
-        state = self.stages[event.stage]
-        state.finished(event)
-
     def _stage_started(self, event: StageStarted) -> None:
         state = self.stages[event.stage]
         state.status, state.started = "asked", event.at
@@ -185,7 +181,7 @@ class RunState:
                     self._is_spare_told = True
                     self.stages[event.stage].notes.append(_SPARE)
             case StageFinished():
-                self._stage_finished(event)
+                self.stages[event.stage].finished(event)
             case StageNoted():
                 self.stages[event.stage].notes.append(event.note)
             case TurnsLeftOut():

@@ -22,6 +22,7 @@ from mirador_magic.engines.base import (
     Loaded,
     ModelInfo,
     is_same,
+    may_be_stuck,
     unknown,
 )
 from mirador_magic.engines.endpoints import Endpoint
@@ -227,6 +228,12 @@ class ByEndpoint:
             return False
         engine = part.engine if part else self._home
         return engine is not None and is_same(engine, one, other)
+
+    def may_be_stuck(self, model: str) -> bool:
+        """What the engine that runs it says, by the name that it knows."""
+        part = self._part(model)
+        engine, name = (part.engine, model.partition("/")[2]) if part else (self._home, model)
+        return engine is not None and may_be_stuck(engine, name)
 
     def waiting(self, request: ChatRequest) -> bool | None:
         """Whether the request waits for its turn here; None where memory is to be asked instead."""

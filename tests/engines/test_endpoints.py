@@ -318,6 +318,26 @@ def test_what_a_silence_means_is_told_where_it_can_be() -> None:
     assert run(main()) == [False, True, None, None, None]
 
 
+def test_a_model_that_may_be_stuck_is_told_at_home_and_past_this_machine() -> None:
+    home, away = OllamaEngine("127.0.0.1:9"), OllamaEngine("127.0.0.1:9")
+    home._cut.add("m")
+    away._cut.add("n")
+    lab = Part(Endpoint("lab", "http://h", "ollama"))
+    lab.engine = away
+
+    async def open_home() -> Engine:
+        return home
+
+    async def main() -> list[bool]:
+        engine = ByEndpoint({"lab": lab}, open_home)
+        before = base.may_be_stuck(engine, "m")  # nothing was asked at home yet
+        await engine.home()
+        asked = ("m", "n", "lab/n", "lab/m")
+        return [before, *(base.may_be_stuck(engine, name) for name in asked)]
+
+    assert run(main()) == [False, True, False, True, False]
+
+
 def test_models_past_this_machine_are_listed_and_stand_in_for_none(server: OpenAIServer) -> None:
     home = ScriptedEngine({"little": Script("hm")})
 
